@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+import numpy.typing as npt
 import xxhash
 
 DOC_ID_BYTES = 16
@@ -39,3 +41,22 @@ def file_hash(path: str | os.PathLike[str], chunk_bytes: int = 1 << 20) -> str:
         while chunk := file.read(chunk_bytes):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def hash_int64(values: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """Return xxh3_64 (seed 0) of the 8 little-endian bytes of each value: the library's function for many integers at once.
+
+    Example: int(hash_int64(np.array([7]))[0]) == xxhash.xxh3_64_intdigest((7).to_bytes(8, "little"))
+    Source: XXH3 specification, inputs of 4 to 8 bytes.
+    """
+    unsigned = values.astype(np.int64).view(np.uint64)
+    mixed = ((unsigned >> np.uint64(32)) | (unsigned << np.uint64(32))) ^ np.uint64(0xC73AB174C5ECD5A2)
+    mixed ^= _rotate_left(mixed, 49) ^ _rotate_left(mixed, 24)
+    mixed *= np.uint64(0x9FB21C651E98DF25)
+    mixed ^= (mixed >> np.uint64(35)) + np.uint64(8)
+    mixed *= np.uint64(0x9FB21C651E98DF25)
+    return mixed ^ (mixed >> np.uint64(28))
+
+
+def _rotate_left(values: npt.NDArray[np.uint64], bits: int) -> npt.NDArray[np.uint64]:
+    return (values << np.uint64(bits)) | (values >> np.uint64(64 - bits))

@@ -1,0 +1,49 @@
+"""Engines run pure functions on work units somewhere; two verbs, nothing engine-specific outside this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from dataproc.exchange import Exchange
+
+U = TypeVar("U")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one unit needs while it runs."""
+
+    cpus: float = 1.0
+    memory_bytes: int | None = None
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A unit that raised or whose worker died as often as allowed; `error` is a sentence, `trace` the worker's traceback."""
+
+    unit: Any
+    error: str
+    trace: str = field(default="", repr=False)
+
+
+class Engine(Protocol):
+    """The two verbs. Reports come in any order; a unit that fails gives `Failed` and never stops the others."""
+
+    def map(
+        self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = Resources()
+    ) -> Iterator[Any]:
+        """Run fn on each unit and yield what it returns, as units end."""
+        ...
+
+    def exchange(
+        self, spec: Exchange, units: Sequence[Any], scratch: str, skip: frozenset[int] = frozenset()
+    ) -> Iterator[Any]:
+        """Regroup the rows of all units and yield the sink's report of each partition not in `skip`."""
+        ...
+
+    def close(self) -> None:
+        """End the workers."""
+        ...

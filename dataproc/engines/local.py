@@ -1,0 +1,222 @@
+"""The local engine: a pool of processes and an exchange on disk; the reference for the others.
+
+Workers are spawned, not forked (numba, Arrow and gRPC threads do not survive a fork), each with a pipe of its own, so the parent
+knows which unit every worker is running. A worker that dies (out of memory, SIGKILL) is replaced and its unit run again, at most
+`MAX_TRIES` times; then the unit is `Failed`. Ctrl-C and the parent's death end all workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from dataproc.engines import Failed, Resources
+from dataproc.errors import DataprocError
+from dataproc.exchange import Exchange
+
+U = TypeVar("U")
+
+MAX_TRIES = 3
+_context = multiprocessing.get_context("spawn")
+
+
+class LocalEngine:
+    """Runs units on `workers` processes of this machine.
+
+    Example: engine = LocalEngine(workers=2); sorted(engine.map("double", double, [1, 2])) == [2, 4]; engine.close()
+    """
+
+    def __init__(self, workers: int) -> None:
+        if workers < 1:
+            raise ValueError(f"LocalEngine.workers must be at least 1, got {workers}. Give --workers 1 or more.")
+        self._num_workers = workers
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def map(
+        self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = Resources()
+    ) -> Iterator[Any]:
+        """Run fn on each unit; at most one unit per worker is in flight. See `Engine.map`."""
+        waiting = deque((unit, 1) for unit in units)
+        task = pickle.dumps(fn)
+        try:
+            while waiting or any(worker.busy for worker in self._workers):
+                while len(self._workers) < min(self._num_workers, len(waiting)):
+                    self._workers.append(_Worker())
+                for worker in self._workers:
+                    if waiting and not worker.busy:
+                        worker.start(task, *waiting.popleft())
+                for worker in self._ready():
+                    outcome = worker.finish()
+                    if outcome is not None:
+                        yield outcome
+                        continue
+                    self._workers.remove(worker)
+                    if worker.tries < MAX_TRIES:
+                        waiting.append((worker.unit, worker.tries + 1))
+                    else:
+                        yield Failed(
+                            worker.unit,
+                            f"{name}: the worker died {MAX_TRIES} times on {worker.unit} (last exit code {worker.exit_code})."
+                            " Give it more memory or fewer workers, or look at the unit.",
+                        )
+        except BaseException:  # Ctrl-C, or the caller's own error: units in flight must not go on in the background
+            self.close()
+            raise
+
+    def _ready(self) -> list[_Worker]:
+        busy = {worker.connection: worker for worker in self._workers if worker.busy}
+        sentinels = {worker.sentinel: worker for worker in busy.values()}
+        ready = wait([*busy, *sentinels])
+        found = [busy[item] if isinstance(item, Connection) else sentinels[item] for item in ready]  # type: ignore[index]
+        return list(dict.fromkeys(found))
+
+    def exchange(
+        self, spec: Exchange, units: Sequence[Any], scratch: str, skip: frozenset[int] = frozenset()
+    ) -> Iterator[Any]:
+        """Spill each unit's blocks to one file in `scratch`, then reduce partitions from them. See `Engine.exchange`.
+
+        A spill file is complete when it has its name, so a killed exchange goes on with what it has.
+        """
+        todo = [partition for partition in range(spec.num_partitions) if partition not in skip]
+        if not todo:
+            return
+        numbered = [(number, unit) for number, unit in enumerate(units) if not _spill(scratch, number).exists()]
+        failed = False
+        for outcome in self.map(f"{spec.name}: split", partial(_split_unit, spec, scratch), numbered):
+            if isinstance(outcome, Failed):
+                failed = True
+                yield outcome
+        if not failed:
+            yield from self.map(f"{spec.name}: reduce", partial(_reduce_partition, spec, scratch, len(units)), todo)
+
+    def close(self) -> None:
+        """End the workers; running units are broken off."""
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+
+class _Worker:
+    """One process and the unit that it is running."""
+
+    def __init__(self) -> None:
+        self.connection, theirs = _context.Pipe()
+        self._process = _context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.busy = False
+        self.unit: Any = None
+        self.tries = 0
+
+    @property
+    def sentinel(self) -> int:
+        return self._process.sentinel
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.exitcode
+
+    def start(self, task: bytes, unit: Any, tries: int) -> None:
+        self.busy, self.unit, self.tries = True, unit, tries
+        with contextlib.suppress(OSError):  # a worker that is already dead shows at its sentinel
+            self.connection.send_bytes(pickle.dumps((task, unit)))
+
+    def finish(self) -> Any:
+        """Return what the unit returned, or Failed, or None when the process died."""
+        try:
+            ok, value = pickle.loads(self.connection.recv_bytes())
+        except (EOFError, OSError):
+            self._process.join()
+            return None
+        self.busy = False
+        return value if ok else Failed(self.unit, *value)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+
+
+def _serve(connection: Connection) -> None:
+    """Run tasks until the parent closes the pipe or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    pa.set_cpu_count(1)
+    while True:
+        try:
+            task, unit = pickle.loads(connection.recv_bytes())
+        except (EOFError, OSError):
+            return
+        try:
+            answer = (True, _load(task)(unit))
+        except DataprocError as error:
+            answer = (False, (str(error), traceback.format_exc()))
+        except Exception as error:  # a bug or the machine: reported with its trace, the other units go on
+            answer = (False, (f"{type(error).__name__}: {error}", traceback.format_exc()))
+        connection.send_bytes(pickle.dumps(answer))
+
+
+_loaded: dict[bytes, Callable[[Any], Any]] = {}
+
+
+def _load(task: bytes) -> Callable[[Any], Any]:
+    """Unpickle a task once per worker, so that what it builds lazily (models) lives as long as the task."""
+    if task not in _loaded:
+        _loaded.clear()
+        _loaded[task] = pickle.loads(task)
+    return _loaded[task]
+
+
+def _spill(scratch: str, number: int) -> Path:
+    return Path(scratch) / f"unit-{number:08d}.spill"
+
+
+def _split_unit(spec: Exchange, scratch: str, numbered: tuple[int, Any]) -> int:
+    """Write a unit's blocks one after another, an index of [partition, start, length] behind them, its length last."""
+    number, unit = numbered
+    target = _spill(scratch, number)
+    making = target.with_suffix(f".{os.getpid()}")
+    index = []
+    with open(making, "wb") as file:
+        for block in spec.split(unit):
+            index.append((block.partition, file.tell(), block.data.size))
+            file.write(block.data)
+        written = file.tell()
+        tail = json.dumps(index).encode()
+        file.write(tail)
+        file.write(len(tail).to_bytes(8, "little"))
+    os.replace(making, target)
+    return written
+
+
+def _blocks(scratch: str, number: int, partition: int) -> Iterator[pa.Buffer]:
+    with pa.memory_map(str(_spill(scratch, number))) as file:
+        size = file.size()
+        length = int.from_bytes(file.read_at(8, size - 8), "little")
+        for owner, start, count in json.loads(file.read_at(length, size - 8 - length)):
+            if owner == partition:
+                file.seek(start)
+                yield file.read_buffer(count)
+
+
+def _reduce_partition(spec: Exchange, scratch: str, num_units: int, partition: int) -> Any:
+    blocks = (block for number in range(num_units) for block in _blocks(scratch, number, partition))
+    return spec.reduce(partition, blocks, Path(scratch))

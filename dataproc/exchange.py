@@ -1,0 +1,188 @@
+"""Regrouping rows by a partition id that we compute: everything about `exchange` that is the same on every engine.
+
+The map side cuts a unit's rows into pieces bounded by bytes and serialises the rows of each partition as one opaque block (an Arrow
+IPC stream). An engine moves blocks, never rows. The reduce side sorts a partition's blocks, through sorted runs on disk when they
+exceed the same bound, and feeds the reducer. Types are few (see `TYPES`) so that any engine can carry them and compare them alike.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.errors import SchemaError
+
+TYPES = (pa.bool_(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.string(), pa.binary())
+
+PIECE_BYTES = 64 << 20
+"""Content a map task holds before it sorts and cuts blocks; also what a reduce task merges in memory at once."""
+
+BATCH_ROWS, BATCH_BYTES = 4096, 1 << 20
+"""Largest batch that a reducer is handed, and that a merge holds of each run."""
+
+Rows = Iterator[pa.RecordBatch]
+
+
+class Block(NamedTuple):
+    """Rows of one partition from one piece of one unit, as an Arrow IPC stream."""
+
+    partition: int
+    data: pa.Buffer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One regrouping. All callables are pure and picklable.
+
+    source(unit) yields batches of `schema`, which has the int32 column named by `partition` with ids in [0, num_partitions).
+    reduce_fn takes a partition's rows sorted by `sort_by` and yields batches; a group may span batches.
+    sink(partition, rows) stores them and returns a report; it is called for empty partitions too.
+    `sort_by` must end in something that makes the order total, such as doc_id.
+    """
+
+    name: str
+    source: Callable[[Any], Rows]
+    schema: pa.Schema
+    partition: str
+    sort_by: tuple[str, ...]
+    num_partitions: int
+    reduce_fn: Callable[[Rows], Rows]
+    sink: Callable[[int, Rows], Any]
+    piece_bytes: int = PIECE_BYTES
+
+    def __post_init__(self) -> None:
+        for column in self.schema:
+            if column.type not in TYPES:
+                raise SchemaError(
+                    f"Exchange.schema of {self.name}: {column.name} must be one of {', '.join(map(str, TYPES))}, got {column.type}."
+                    " Cast it (unsigned integers bit-cast to int64)."
+                )
+        for name in (self.partition, *self.sort_by):
+            if name not in self.schema.names:
+                raise SchemaError(f"Exchange.sort_by of {self.name} must name columns of the schema, got {name!r}.")
+
+    def split(self, unit: Any) -> Iterator[Block]:
+        """Yield the blocks of one unit."""
+        held: list[pa.RecordBatch] = []
+        size = 0
+        for batch in self.source(unit):
+            if batch.schema != self.schema:
+                batch = pa.RecordBatch.from_arrays([batch[field.name] for field in self.schema], schema=self.schema)
+            held.append(batch)
+            size += batch.nbytes
+            if size >= self.piece_bytes:
+                yield from self._cut(held)
+                held, size = [], 0
+        if held:
+            yield from self._cut(held)
+
+    def _cut(self, held: Sequence[pa.RecordBatch]) -> Iterator[Block]:
+        table = _sorted(pa.Table.from_batches(held, schema=self.schema), (self.partition,))
+        partitions = table[self.partition].to_numpy()
+        if not len(partitions):
+            return
+        if partitions[0] < 0 or partitions[-1] >= self.num_partitions:
+            raise SchemaError(
+                f"Exchange.partition of {self.name} must be in [0, {self.num_partitions}), got {partitions[0]}..{partitions[-1]}."
+            )
+        starts = np.flatnonzero(np.diff(partitions, prepend=-1))
+        for start, stop in zip(starts, [*starts[1:], len(partitions)], strict=True):
+            sink = pa.BufferOutputStream()
+            _write_stream(sink, self.schema, table.slice(start, stop - start))
+            yield Block(int(partitions[start]), sink.getvalue())
+
+    def reduce(self, partition: int, blocks: Iterable[pa.Buffer], scratch: Path) -> Any:
+        """Sort the blocks of a partition, reduce and store; return the sink's report.
+
+        Memory is about twice `piece_bytes`; what exceeds it goes through sorted runs in the folder `scratch`.
+        """
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            return self.sink(partition, self.reduce_fn(self._sorted_rows(blocks, Path(folder))))
+
+    def _sorted_rows(self, blocks: Iterable[pa.Buffer], folder: Path) -> Rows:
+        runs: list[_Run] = []
+        held: list[pa.RecordBatch] = []
+        size = 0
+        for block in blocks:
+            for batch in pa.ipc.open_stream(block):
+                held.append(batch)
+                size += batch.nbytes
+                if size >= self.piece_bytes:
+                    runs.append(self._run(held, folder / str(len(runs))))
+                    held, size = [], 0
+        if runs:
+            if held:
+                runs.append(self._run(held, folder / str(len(runs))))
+            yield from merge(runs, self.sort_by)
+        elif held:
+            table = _sorted(pa.Table.from_batches(held), self.sort_by)
+            yield from table.to_batches(max_chunksize=_batch_rows(table))
+
+    def _run(self, held: Sequence[pa.RecordBatch], path: Path) -> _Run:
+        with pa.OSFile(str(path), "wb") as sink:
+            _write_stream(sink, self.schema, _sorted(pa.Table.from_batches(held), self.sort_by))
+        return _Run(path)
+
+
+def _batch_rows(table: pa.Table) -> int:
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * table.num_rows // max(1, table.nbytes)))
+
+
+def _write_stream(sink: Any, schema: pa.Schema, table: pa.Table) -> None:
+    """Write the rows as an IPC stream of small batches, so that a reader can hold one at a time."""
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table.combine_chunks(), max_chunksize=_batch_rows(table))
+
+
+def _sorted(table: pa.Table, keys: Sequence[str]) -> pa.Table:
+    order = pc.sort_indices(table, sort_keys=[(key, "ascending") for key in keys])
+    return table.take(order).combine_chunks()
+
+
+class _Run:
+    """A sorted file read batch by batch; `head` is what is not yet merged, empty at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._batches = pa.ipc.open_stream(pa.OSFile(str(path), "rb"))
+        self.head: pa.RecordBatch = self._batches.read_next_batch()
+
+    def advance(self) -> bool:
+        """Load the next batch; say whether there is one."""
+        try:
+            self.head = self._batches.read_next_batch()
+        except StopIteration:
+            return False
+        return True
+
+
+def merge(runs: list[_Run], keys: Sequence[str]) -> Rows:
+    """Yield the rows of sorted runs in one sorted order.
+
+    Each round sorts the heads together and emits up to the first place where some run's head is used up: rows beyond it might come
+    after rows that this run has not shown yet.
+    """
+    while runs:
+        table = pa.Table.from_batches([run.head for run in runs])
+        owner = np.repeat(np.arange(len(runs)), [run.head.num_rows for run in runs])
+        order = pc.sort_indices(table, sort_keys=[(key, "ascending") for key in keys]).to_numpy()
+        owner = owner[order]
+        last = np.zeros(len(runs), dtype=np.int64)
+        last[owner] = np.arange(len(owner))  # the last position of each run, since later assignments win
+        cut = int(last.min()) + 1
+        yield table.take(pa.array(order[:cut])).combine_chunks().to_batches()[0]
+        used = np.bincount(owner[:cut], minlength=len(runs))
+        rest = []
+        for run, count in zip(runs, used, strict=True):
+            if count < run.head.num_rows:
+                run.head = run.head.slice(count)
+                rest.append(run)
+            elif run.advance():
+                rest.append(run)
+        runs = rest

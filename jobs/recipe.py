@@ -1,0 +1,157 @@
+"""Recipes: the typed tree behind jobs/recipes/*.yaml, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from dataproc.config import Config, load_yaml, validate
+from dataproc.errors import ConfigError, suggest
+from dataproc.inputs import InputConfig
+from dataproc.schema import RAW
+from dataproc.stage import Stage, check_plan
+from dataproc.tokens.tokenizers import TokenizerConfig
+from stages import STAGES
+from stages.exact_dedup import ExactDedup
+from stages.minhash_dedup import MinhashDedup
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def parse_stages(values: object) -> dict[str, Stage]:
+    """Return the stages of a mapping name -> fields; `use:` names the stage when the name is another.
+
+    Example: {"english": {"use": "threshold", "column": "language_score", "min": 0.65}}
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"stages must be a mapping of names to fields, got {type(values).__name__}. See the shipped recipes.")
+    return {name: _parse_stage(name, fields) for name, fields in values.items()}
+
+
+def _parse_stage(name: str, fields: object) -> Stage:
+    if isinstance(fields, Stage):
+        return fields
+    if fields is not None and not isinstance(fields, Mapping):
+        raise ConfigError(f"stages.{name} must be a mapping of fields, got {fields!r}. Write `{name}: {{}}` for the defaults.")
+    values = dict(fields or {})
+    kind = values.pop("use", name)
+    if kind not in STAGES:
+        raise ConfigError(f'stages.{name} must use a known stage, got "{kind}".{suggest(kind, STAGES)}')
+    return validate(STAGES[kind], values, f"stages.{name}")
+
+
+def _dump_stages(stages: Mapping[str, Stage]) -> dict[str, Any]:
+    names = {stage: name for name, stage in STAGES.items()}
+    return {name: {"use": names[type(stage)], **stage.model_dump(mode="json")} for name, stage in stages.items()}
+
+
+Stages = Annotated[dict[str, Any], BeforeValidator(parse_stages), PlainSerializer(_dump_stages)]
+"""Stages in order, by their names in the recipe; the name is the first half of their drop reasons."""
+
+
+class DocumentsConfig(Config):
+    """crawl -> documents/: read, extract, identify, judge by rules."""
+
+    stages: Stages
+    dropped_text: Literal["none", "excerpt", "full"] = "excerpt"
+    """How much text of a dropped document is kept for the report: none, the first 400 characters, or all."""
+
+
+class DedupConfig(Config):
+    """documents/ -> signatures/, dedup/: exact, then near duplicates among what is left."""
+
+    exact: ExactDedup | None = ExactDedup()
+    minhash: MinhashDedup | None = MinhashDedup()
+    keep: Literal["newest", "longest", "first"] = "newest"
+    """Which copy of a cluster stays: last captured, longest text, or least doc_id; doc_id breaks ties."""
+    partition_bytes: int = Field(256 << 20, gt=0)
+    """Text per partition of an exchange; decides the number of intermediate parts, never the result."""
+
+
+class ScoresConfig(Config):
+    """documents/ -> scores/: classifier columns beside the documents; annotates only."""
+
+    stages: Stages = {}
+
+
+class PolicyConfig(Config):
+    """documents/, dedup/, scores/ -> buckets/: the one place that decides which document is trained on, and as what."""
+
+    drop_flagged: tuple[str, ...] = ()
+    """Reasons ("stage.rule", or "stage.*") of annotating stages that drop a document here."""
+    stages: Stages
+
+
+class TokensConfig(Config):
+    """documents/ and buckets/ -> tokens/<bucket>/."""
+
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    shard_text_bytes: int = Field(1 << 30, gt=0)
+    """Text that goes into one token shard, about; a bucket has ceil(its text / this) shards."""
+
+
+class Recipe(Config):
+    """One way from a crawl to tokens."""
+
+    description: str
+    source: str
+    """Where the numbers come from: paper or repository, with version."""
+    deviations: tuple[str, ...] = ()
+    """Each way in which this differs from the source."""
+    seed: int = 0
+    input: InputConfig = InputConfig()
+    documents: DocumentsConfig
+    dedup: DedupConfig = DedupConfig()
+    scores: ScoresConfig = ScoresConfig()
+    policy: PolicyConfig
+    tokens: TokensConfig = TokensConfig()
+    mix: str = "natural"
+    """Name or path of the mix that the run ends with; `dataproc mix` makes others from the same shards."""
+
+    def document_columns(self) -> dict[str, pa.DataType]:
+        """Return the columns of documents/ in order: those of the input but `html`, then what the stages write."""
+        columns = check_plan(self.documents.stages, {field.name: field.type for field in RAW}, "documents.stages")
+        columns.pop("html")
+        columns["flags"] = columns.get("flags", pa.list_(pa.string()))
+        return columns
+
+    def score_columns(self) -> dict[str, pa.DataType]:
+        """Return the columns that the score stages write."""
+        documents = self.document_columns()
+        columns = check_plan(self.scores.stages, documents, "scores.stages")
+        return {name: kind for name, kind in columns.items() if name not in documents}
+
+    def policy_columns(self) -> dict[str, pa.DataType]:
+        """Return every column that a policy stage can read or has written, `bucket` among them."""
+        beside = {"cluster_size": pa.int64(), **self.document_columns(), **self.score_columns()}
+        return check_plan(self.policy.stages, beside, "policy.stages")
+
+
+def load_recipe(name: str) -> Recipe:
+    """Return the checked recipe of a shipped name or a .yaml path.
+
+    Raises ConfigError, before anything starts, for unknown keys, stages and columns, with a suggestion; for values out of bounds;
+    for a score stage that drops and a policy without a bucket.
+    """
+    recipe = validate(Recipe, load_yaml(name, RECIPES, "recipe"), name)
+    if "bucket" not in recipe.policy_columns():
+        raise ConfigError(f"{name}: policy.stages must write the column bucket, got no stage that does. Add assign_bucket.")
+    for stage, config in recipe.scores.stages.items():
+        if config.contract().rules:
+            raise ConfigError(f"{name}: scores.stages.{stage} must not drop documents. Move it to policy.stages.")
+    _check_flags(recipe, name)
+    return recipe
+
+
+def _check_flags(recipe: Recipe, name: str) -> None:
+    known = {f"{stage}.{rule}" for stage, c in recipe.documents.stages.items() if c.annotate for rule in c.contract().rules}
+    known |= {f"{reason.split('.')[0]}.*" for reason in known}
+    for reason in recipe.policy.drop_flagged:
+        if reason not in known:
+            raise ConfigError(
+                f'{name}: policy.drop_flagged names "{reason}", which no annotating stage gives.{suggest(reason, known)}'
+            )

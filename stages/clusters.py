@@ -1,0 +1,124 @@
+"""Reducers over sorted groups: who leads a group, which documents form a component, and which one of a component is kept.
+
+A group may span batches, so each reducer carries one row from batch to batch and never holds a group.
+Components: Kiveris et al. 2014, "Connected Components in MapReduce and Beyond", large-star and small-star.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.exchange import Rows
+from dataproc.stage import with_columns
+
+EDGES = pa.schema([("node", pa.int64()), ("other", pa.int64())])
+"""An edge of the graph of places; after `small_star` it points from the greater place to the smaller."""
+
+DECISIONS = pa.schema(
+    [
+        ("place", pa.int64()),  # part << 32 | row
+        ("doc_id", pa.binary()),
+        ("duplicate_of", pa.binary()),  # the document kept in its stead; null for the one kept
+        ("cluster_size", pa.int64()),  # documents that the kept one stands for; null for the others
+    ]
+)
+"""What dedup decides of a document that has duplicates; documents without any have no row."""
+
+
+def lead(
+    rows: Rows, keys: Sequence[str], columns: Sequence[str]
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch, npt.NDArray[np.bool_]]]:
+    """Yield each batch of sorted rows with the leader's columns for each row and a mask of the rows that open a group.
+
+    A group is a run of rows with equal `keys`; its first row leads. Example: keys 1 1 2 with column a b c give leaders a a c and
+    starts [True, False, True].
+    """
+    carried: pa.RecordBatch | None = None
+    for batch in rows:
+        if not batch.num_rows:
+            continue
+        joined = batch if carried is None else pa.concat_batches([carried, batch])
+        starts = group_starts(joined, keys)
+        leader = np.maximum.accumulate(np.where(starts, np.arange(joined.num_rows), 0))
+        leaders = joined.select(list(columns)).take(pa.array(leader))
+        skip = 0 if carried is None else 1
+        yield batch, leaders.slice(skip), starts[skip:]
+        carried = joined.slice(int(leader[-1]), 1)
+
+
+def group_starts(batch: pa.RecordBatch, keys: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return a mask of the rows whose keys differ from the row before; the first row always starts."""
+    starts = np.zeros(batch.num_rows, dtype=bool)
+    starts[0] = True
+    for key in keys:
+        column = batch[key]
+        starts[1:] |= pc.not_equal(column.slice(1), column.slice(0, len(column) - 1)).to_numpy(zero_copy_only=False)
+    return starts
+
+
+def large_star(rows: Rows) -> Rows:
+    """Reduce edges seen from both ends, sorted by (node, other): link each greater neighbour to the node's least one."""
+    for batch, leaders, _ in lead(rows, ["node"], ["other"]):
+        node, other = batch["node"].to_numpy(), batch["other"].to_numpy()
+        least = np.minimum(node, leaders["other"].to_numpy())
+        yield _edges(other, least, other > node)
+
+
+def small_star(rows: Rows) -> Rows:
+    """Reduce edges from greater to smaller, sorted by (node, other): link the node and its neighbours to the least one."""
+    for batch, leaders, starts in lead(rows, ["node"], ["other"]):
+        node, other = batch["node"].to_numpy(), batch["other"].to_numpy()
+        least = leaders["other"].to_numpy()
+        yield _edges(node, least, starts)
+        yield _edges(other, least, other != least)
+
+
+def _edges(
+    node: npt.NDArray[np.int64], other: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_]
+) -> pa.RecordBatch:
+    pairs = np.unique(np.stack([node[keep], other[keep]], axis=1), axis=0)
+    return pa.RecordBatch.from_arrays([pa.array(pairs[:, 0].copy()), pa.array(pairs[:, 1].copy())], schema=EDGES)
+
+
+class ChooseKeepers:
+    """Reducer to DECISIONS: the first row of each group is kept and stands for the sum of the group's weights.
+
+    Rows have `group` columns, doc_id, place and weight (int64), sorted so that the best of a group comes first. Groups that stand for
+    one document give no rows.
+    """
+
+    def __init__(self, *group: str) -> None:
+        self._group = list(group)
+
+    def __call__(self, rows: Rows) -> Rows:
+        open_: pa.RecordBatch | None = None  # the keeper of the last group, its weight the sum so far
+        for batch in rows:
+            if not batch.num_rows:
+                continue
+            joined = batch if open_ is None else pa.concat_batches([open_, batch])
+            starts = group_starts(joined, self._group)
+            first = np.flatnonzero(starts)
+            sums = np.add.reduceat(joined["weight"].to_numpy(), first)
+            owner = np.cumsum(starts) - 1
+            keepers = with_columns(joined.take(pa.array(first)), {"weight": sums})
+            yield _dropped(joined, keepers["doc_id"].take(pa.array(owner)), ~starts)
+            yield _kept(keepers.slice(0, len(first) - 1))
+            open_ = keepers.slice(len(first) - 1)
+        if open_ is not None:
+            yield _kept(open_)
+
+
+def _dropped(batch: pa.RecordBatch, keeper: pa.Array, mask: npt.NDArray[np.bool_]) -> pa.RecordBatch:
+    columns = [batch["place"], batch["doc_id"], keeper, pa.nulls(batch.num_rows, pa.int64())]
+    return pa.RecordBatch.from_arrays(columns, schema=DECISIONS).filter(pa.array(mask))
+
+
+def _kept(keepers: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [keepers["place"], keepers["doc_id"], pa.nulls(keepers.num_rows, pa.binary()), keepers["weight"]]
+    batch = pa.RecordBatch.from_arrays(columns, schema=DECISIONS)
+    return batch.filter(pc.greater(batch["cluster_size"], 1))
