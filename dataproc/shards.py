@@ -59,7 +59,8 @@ class Dataset:
     folder: Folder
     name: str
     made_from: Mapping[str, Any]
-    parts: int
+    parts: int | None
+    """None until an earlier dataset has said how many there will be."""
 
     @property
     def fingerprint(self) -> str:
@@ -68,20 +69,16 @@ class Dataset:
 
     def start(self) -> None:
         """Write dataset.json, or check that the one there says the same; raises ResumeError naming the keys that differ."""
-        name = f"manifests/{self.name}/dataset.json"
-        if not self.folder.exists(name):
-            self.folder.write_text(name, json.dumps(self._described(), indent=1, sort_keys=True) + "\n")
-            return
-        old = json.loads(self.folder.read_text(name))
-        if old["fingerprint"] != self.fingerprint:
+        described = {"dataset": self.name, "fingerprint": self.fingerprint, "parts": self.parts, "made_from": self.made_from}
+        old = read_description(self.folder, self.name)
+        if old is not None and old["fingerprint"] != self.fingerprint:
             differing = ", ".join(sorted(_differences(old["made_from"], json.loads(canonical_json(self.made_from)))))
             raise ResumeError(
                 f"{self.folder.url}: {self.name} must be made as before to be resumed, got other values of: {differing}."
-                f" Undo the change, choose another OUT, or rebuild with --redo {self.name.split('.')[0]}."
+                f" Undo the change, choose another OUT, or rebuild with --redo {self.name.split('/')[0]}."
             )
-
-    def _described(self) -> dict[str, Any]:
-        return {"dataset": self.name, "fingerprint": self.fingerprint, "parts": self.parts, "made_from": self.made_from}
+        if old is None or (self.parts is not None and old["parts"] != self.parts):
+            self.folder.write_text(description_name(self.name), json.dumps(described, indent=1, sort_keys=True) + "\n")
 
     def done(self) -> set[int]:
         """Return the parts whose entry exists."""
@@ -91,6 +88,11 @@ class Dataset:
     def complete(self) -> bool:
         """Say whether every part is done."""
         return len(self.done()) == self.parts
+
+    def discard(self) -> None:
+        """Remove the dataset: the entries first, so that nothing without data is ever called done."""
+        self.folder.remove(f"manifests/{self.name}")
+        self.folder.remove(self.name)
 
     def commit(self, part: int, files: Mapping[str, int], counters: Mapping[str, Any], seconds: float) -> Entry:
         """Write the entry of a part whose files (name -> rows) are in place, and return it."""
@@ -104,6 +106,19 @@ class Dataset:
         """Yield the entries of the done parts in order."""
         for part in sorted(self.done()):
             yield read_entry(self.folder, self.name, part)
+
+
+def description_name(dataset: str) -> str:
+    """Return the file name of a dataset's description."""
+    return f"manifests/{dataset}/dataset.json"
+
+
+def read_description(folder: Folder, dataset: str) -> dict[str, Any] | None:
+    """Return a dataset's description (fingerprint, parts, made_from), or None when it was never started."""
+    if not folder.exists(description_name(dataset)):
+        return None
+    description: dict[str, Any] = json.loads(folder.read_text(description_name(dataset)))
+    return description
 
 
 def entry_name(dataset: str, part: int) -> str:

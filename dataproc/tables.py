@@ -6,7 +6,7 @@ equal files on every engine. Sidecars are read by position; a doc_id that differ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -132,6 +132,14 @@ class ParquetFile:
     def _write(self, tables: Iterator[pa.Table]) -> None:
         for table in tables:
             self._writer.write_table(table, row_group_size=table.num_rows)
+
+
+def write_parquet(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
+    """Write all rows to one Parquet file and return their number; no rows give a file without rows."""
+    with ParquetFile(path, schema) as file:
+        for batch in batches:
+            file.write(batch)
+    return file.rows
 
 
 @contextmanager

@@ -1,0 +1,101 @@
+"""A run under way: its folder, recipe, engine and inputs, and the two ways in which a job fills a dataset."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from dataproc.engines import Engine, Failed
+from dataproc.errors import ShardError
+from dataproc.exchange import Exchange, Rows
+from dataproc.shards import Dataset, Entry
+from dataproc.storage import Folder
+from dataproc.tables import create_part, part_name
+from jobs.progress import ProgressDisplay
+from jobs.recipe import Recipe
+
+SHOWN_FAILURES = 5
+
+
+@dataclass
+class Run:
+    """What every job gets. `num_parts` is the number of units, so of parts in documents/ and all sidecars."""
+
+    folder: Folder
+    recipe: Recipe
+    engine: Engine
+    progress: ProgressDisplay
+    num_parts: int
+    fingerprints: dict[str, str] = field(default_factory=dict)
+
+    def dataset(self, name: str, made_from: Mapping[str, Any], reads: Sequence[str], parts: int | None = None) -> Dataset:
+        """Return a dataset of this run, its resume checked; `reads` names the datasets that its fingerprint builds on.
+
+        Raises ResumeError when it is there already, made from something else.
+        """
+        inputs = {read: self.fingerprints[read] for read in reads}
+        dataset = Dataset(self.folder, name, {**made_from, "reads": inputs}, parts)
+        dataset.start()
+        self.fingerprints[name] = dataset.fingerprint
+        return dataset
+
+    def fill(self, dataset: Dataset, task: Callable[[Any], Entry], units: Iterable[Any] | None = None) -> None:
+        """Run `task` on each unit (its part number, or something with `.part`) whose part is not done.
+
+        Raises ShardError, after all other units have ended, when some failed.
+        """
+        done = dataset.done()
+        every = range(self.num_parts) if units is None else units
+        todo = [unit for unit in every if getattr(unit, "part", unit) not in done]
+        if todo:
+            self._collect(dataset.name, len(todo), self.engine.map(dataset.name, task, todo))
+
+    def regroup(self, dataset: Dataset, spec: Exchange, units: Sequence[Any]) -> None:
+        """Run the exchange whose sink fills the dataset; parts that are done stay. Raises ShardError when units failed."""
+        done = dataset.done()
+        if len(done) < spec.num_partitions:
+            scratch = self.folder.scratch(f"exchange/{dataset.name.replace('/', '-')}-{dataset.fingerprint}")
+            outcomes = self.engine.exchange(spec, units, str(scratch), frozenset(done))
+            self._collect(dataset.name, spec.num_partitions - len(done), outcomes)
+
+    def _collect(self, name: str, units: int, outcomes: Iterator[Any]) -> None:
+        failures = []
+        with self.progress.step(name, units) as advance:
+            for outcome in outcomes:
+                if isinstance(outcome, Failed):
+                    failures.append(outcome)
+                else:
+                    counters = outcome.counters
+                    advance(counters.get("rows_in", 0), counters.get("rows_kept", counters.get("rows_in", 0)), counters.get("bytes", 0))
+        if failures:
+            told = "\n".join(f"  {failure.error}" for failure in failures[:SHOWN_FAILURES])
+            trace = failures[0].trace
+            raise ShardError(
+                f"{name}: {len(failures)} of {units} units failed; the others are done and a resume keeps them.\n{told}"
+                + (f"\n{trace}" if trace and "DataprocError" not in trace else "")
+            )
+
+
+@dataclass(frozen=True)
+class PartSink:
+    """Exchange sink that writes each partition as one part of a dataset."""
+
+    dataset: Dataset
+    schema: pa.Schema
+    count: Callable[[pa.RecordBatch], Mapping[str, int]] | None = None
+    """Counters to add up over the batches written."""
+
+    def __call__(self, partition: int, rows: Rows) -> Entry:
+        started = time.perf_counter()
+        name = part_name(self.dataset.name, partition)
+        counters: dict[str, int] = {}
+        with create_part(self.dataset.folder, name, self.schema) as part:
+            for batch in rows:
+                part.write(batch)
+                for key, value in (self.count(batch) if self.count else {}).items():
+                    counters[key] = counters.get(key, 0) + value
+        return self.dataset.commit(partition, {name: part.rows}, counters, time.perf_counter() - started)

@@ -1,0 +1,67 @@
+"""documents/ -> signatures/: the text hash, MinHash signature and shingle hashes of every document, as a sidecar."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.shards import Dataset, Entry, library_versions
+from dataproc.tables import create_part, part_name, read_part
+from jobs.run import Run
+from stages.exact_dedup import text_hashes
+from stages.minhash_dedup import MinhashDedup, signatures
+
+SCHEMA = pa.schema(
+    [
+        ("doc_id", pa.binary()),
+        ("text_bytes", pa.int64()),
+        ("text_hash", pa.binary()),  # xxh3_128 of the text, white space folded
+        ("minhash", pa.binary()),  # uint32 little-endian, bands x rows of them; null for a text without words
+        ("shingles", pa.binary()),  # sorted unique uint64 little-endian
+    ]
+)
+
+
+def declare_signatures(run: Run) -> Dataset:
+    """Return the dataset signatures/."""
+    minhash = run.recipe.dedup.minhash
+    made_from = {
+        "version": 1,
+        "shingle_size": minhash and minhash.shingle_size,
+        "hashes": minhash and [minhash.scheme, minhash.num_hashes, minhash.seed],
+        "libraries": library_versions("numba"),
+    }
+    return run.dataset("signatures", made_from, ["documents"], run.num_parts)
+
+
+def run_signatures(run: Run) -> None:
+    """Fill signatures/; without MinHash in the recipe its last two columns are null."""
+    dataset = declare_signatures(run)
+    run.fill(dataset, SignaturesTask(dataset, run.recipe.dedup.minhash))
+
+
+@dataclass(frozen=True)
+class SignaturesTask:
+    """Makes one part of signatures/."""
+
+    dataset: Dataset
+    minhash: MinhashDedup | None
+
+    def __call__(self, part: int) -> Entry:
+        started = time.perf_counter()
+        name = part_name("signatures", part)
+        size = 0
+        with create_part(self.dataset.folder, name, SCHEMA) as out:
+            for batch in read_part(self.dataset.folder, "documents", part, ["doc_id", "text"]):
+                text = batch["text"]
+                size += text.nbytes
+                nothing = {column: pa.nulls(batch.num_rows, pa.binary()) for column in ("minhash", "shingles")}
+                near = nothing if self.minhash is None else signatures(text, self.minhash)
+                sizes = pc.binary_length(text).cast(pa.int64())
+                columns = [batch["doc_id"], sizes, text_hashes(text), near["minhash"], near["shingles"]]
+                out.write(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
+        counters = {"rows_in": out.rows, "bytes": size}
+        return self.dataset.commit(part, {name: out.rows}, counters, time.perf_counter() - started)

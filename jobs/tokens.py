@@ -1,0 +1,269 @@
+"""documents/ and sidecars -> buckets/, dropped/tokens/, tokens/<bucket>/: decide what is trained on, then encode and shuffle it.
+
+buckets/ is a sidecar that names the bucket of each document that stays, and counts what each bucket holds. From these counts every
+bucket gets its number of shards; a document goes to a shard, and to its place there, by a hash of (seed, doc_id): that is the shuffle.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.exchange import Exchange, Rows
+from dataproc.ids import hash64
+from dataproc.schema import DROPPED
+from dataproc.shards import Dataset, Entry, stages_made_from
+from dataproc.stage import BuiltStage, Drops, StageCounts, Transform, run_stages, with_columns
+from dataproc.storage import Folder
+from dataproc.tables import create_part, part_name, read_aligned
+from dataproc.tokens.shards import SOURCE_COLUMNS, ShardReport, TokenizerInfo, write_manifest, write_shard
+from jobs.documents import build_stages, check_conservation, dropped_rows
+from jobs.recipe import Recipe
+from jobs.run import Run
+from stages.tokenize_text import TokenizeText
+
+SIDECAR = pa.schema([("doc_id", pa.binary()), ("bucket", pa.string())])
+"""buckets/: the bucket of each document, null for those that dedup or the policy drops."""
+
+ENCODED = pa.schema(
+    [
+        ("partition", pa.int32()),
+        ("shuffle_key", pa.int64()),
+        ("doc_id", pa.binary()),
+        ("tokens", pa.binary()),
+        ("url", pa.string()),
+        ("language", pa.string()),
+        ("input", pa.string()),
+        ("position", pa.int64()),
+    ]
+)
+
+
+def declare_buckets(run: Run) -> Dataset:
+    """Return the dataset buckets/."""
+    policy = run.recipe.policy
+    made_from = {**stages_made_from(policy.stages), "drop_flagged": list(policy.drop_flagged)}
+    return run.dataset("buckets", made_from, ["documents", "dedup", "scores"], run.num_parts)
+
+
+def run_buckets(run: Run) -> None:
+    """Fill buckets/ and dropped/tokens/."""
+    dataset = declare_buckets(run)
+    run.fill(dataset, BucketsTask(dataset, run.recipe))
+
+
+@dataclass(frozen=True)
+class BucketsTask:
+    """Makes one part of buckets/ and of dropped/tokens/."""
+
+    dataset: Dataset
+    recipe: Recipe
+
+    @cached_property
+    def _stages(self) -> list[BuiltStage]:
+        flagged = BuiltStage("policy", _drop_flagged(self.recipe.policy.drop_flagged))
+        return [*([flagged] if self.recipe.policy.drop_flagged else []), *build_stages(self.recipe.policy.stages)]
+
+    def __call__(self, part: int) -> Entry:
+        started = time.perf_counter()
+        name, dropped_name = part_name("buckets", part), part_name("dropped/tokens", part)
+        counts: dict[str, StageCounts] = {}
+        docs, text_bytes = Counter[str](), Counter[str]()
+        rows_in = 0
+        folder, keep_text = self.dataset.folder, self.recipe.documents.dropped_text
+        with create_part(folder, name, SIDECAR) as out, create_part(folder, dropped_name, DROPPED) as dropped:
+            for batch in read_aligned(folder, part, self._columns()):
+                unique = batch.filter(pc.is_null(batch["duplicate_of"]))
+                rows_in += unique.num_rows
+                kept, lost = run_stages(self._stages, unique, counts)
+                for rows in lost:
+                    dropped.write(dropped_rows(rows, keep_text))
+                out.write(_sidecar(batch["doc_id"], kept))
+                if kept.num_rows:
+                    docs.update(kept["bucket"].to_pylist())
+                    for bucket, size in zip(kept["bucket"].to_pylist(), pc.binary_length(kept["text"]).to_pylist(), strict=True):
+                        text_bytes[bucket] += size
+        reasons = sum((count.dropped for count in counts.values()), Counter[str]())
+        check_conservation(name, rows_in, docs.total(), dropped.rows, reasons)
+        counters = {
+            "rows_in": rows_in,
+            "rows_kept": docs.total(),
+            "dropped": dict(reasons),
+            "stages": {stage: asdict(count) for stage, count in counts.items()},
+            "bucket_docs": dict(docs),
+            "bucket_text_bytes": dict(text_bytes),
+        }
+        files = {name: out.rows, dropped_name: dropped.rows}
+        return self.dataset.commit(part, files, counters, time.perf_counter() - started)
+
+    def _columns(self) -> dict[str, list[str]]:
+        """Return what is read of each dataset: what the policy stages need, and what dropped/ shows."""
+        reads = {column for stage in self.recipe.policy.stages.values() for column in stage.contract().reads}
+        documents, scores = self.recipe.document_columns(), self.recipe.score_columns()
+        shown = {"doc_id", "url", "input", "position", "text", "flags"}
+        return {
+            "documents": [name for name in documents if name in reads | shown],
+            "dedup": ["duplicate_of", "cluster_size"],
+            "scores": [name for name in scores if name in reads],
+        }
+
+
+def _drop_flagged(reasons: tuple[str, ...]) -> Transform:
+    """Return a transform that drops rows with one of the flags; "stage.*" stands for all rules of a stage."""
+
+    def transform(batch: pa.RecordBatch) -> pa.RecordBatch:
+        drops = Drops(batch)
+        flags = [row or [] for row in batch["flags"].to_pylist()]
+        for reason in reasons:
+            mask = [any(flag == reason or f"{flag.split('.')[0]}.*" == reason for flag in row) for row in flags]
+            drops.where(reason, mask)
+        return drops.mark()
+
+    return transform
+
+
+def _sidecar(ids: pa.Array, kept: pa.RecordBatch) -> pa.RecordBatch:
+    """Return SIDECAR rows for all ids: the bucket where the document was kept, else null."""
+    if not kept.num_rows:
+        return pa.RecordBatch.from_arrays([ids, pa.nulls(len(ids), pa.string())], schema=SIDECAR)
+    return pa.RecordBatch.from_arrays([ids, kept["bucket"].take(pc.index_in(ids, kept["doc_id"]))], schema=SIDECAR)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many shards each bucket has; partitions of the exchange are numbered through all buckets, in order of name."""
+
+    shards: Mapping[str, int]
+
+    @classmethod
+    def of(cls, text_bytes: Mapping[str, int], shard_text_bytes: int) -> Layout:
+        """Return the layout for what the buckets hold. Example: Layout.of({"a": 5, "b": 9}, 4).shards == {"a": 2, "b": 3}"""
+        return cls({bucket: max(1, -(-size // shard_text_bytes)) for bucket, size in sorted(text_bytes.items())})
+
+    @cached_property
+    def first(self) -> dict[str, int]:
+        """Return the first partition of each bucket."""
+        starts = np.cumsum([0, *self.shards.values()])
+        return dict(zip(self.shards, starts.tolist(), strict=False))
+
+    @property
+    def partitions(self) -> int:
+        """Return the number of partitions."""
+        return sum(self.shards.values())
+
+    def partition(self, bucket: str, shuffle_key: int) -> int:
+        """Return the partition of a document: its bucket's shards divide the range of signed 64-bit keys evenly."""
+        return self.first[bucket] + ((shuffle_key + (1 << 63)) * self.shards[bucket] >> 64)
+
+    def locate(self, partition: int) -> tuple[str, int]:
+        """Return the bucket and the shard index of a partition."""
+        bucket = max((name for name in self.shards if self.first[name] <= partition), key=lambda name: self.first[name])
+        return bucket, partition - self.first[bucket]
+
+
+def declare_tokens(run: Run, shards: int | None = None) -> Dataset:
+    """Return the dataset tokens/; its number of parts is known when buckets/ is done."""
+    config = run.recipe.tokens
+    made_from = {
+        **stages_made_from({"tokenize_text": TokenizeText(tokenizer=config.tokenizer)}),
+        "seed": run.recipe.seed,
+        "shard_text_bytes": config.shard_text_bytes,
+    }
+    return run.dataset("tokens", made_from, ["documents", "buckets"], parts=shards)
+
+
+def run_tokens(run: Run) -> None:
+    """Fill tokens/<bucket>/."""
+    counted = Counter[str]()
+    for entry in Dataset(run.folder, "buckets", {}, run.num_parts).entries():
+        counted.update(entry.counters["bucket_text_bytes"])
+    layout = Layout.of(counted, run.recipe.tokens.shard_text_bytes)
+    dataset = declare_tokens(run, layout.partitions)
+    stage = TokenizeText(tokenizer=run.recipe.tokens.tokenizer)
+    info = stage.info()
+    run.regroup(
+        dataset,
+        Exchange(
+            name="tokens",
+            source=_Encoded(run.folder, stage, run.recipe.seed, layout),
+            schema=ENCODED,
+            partition="partition",
+            sort_by=("shuffle_key", "doc_id"),
+            num_partitions=layout.partitions,
+            reduce_fn=iter,
+            sink=_ShardSink(dataset, layout, info),
+        ),
+        range(run.num_parts),
+    )
+    reports: dict[str, list[ShardReport]] = {}
+    for entry in dataset.entries():
+        bucket, _ = layout.locate(entry.part)
+        reports.setdefault(bucket, []).append(ShardReport(**entry.counters["shard"]))
+    for bucket, shards in reports.items():
+        write_manifest(run.folder, f"tokens/{bucket}", info, shards)
+
+
+def shuffle_key(seed: int, doc_id: bytes) -> int:
+    """Return xxh3_64 of the seed (int64, little-endian) and the doc_id, as a signed integer: a document's place in its bucket."""
+    return hash64(struct.pack("<q", seed) + doc_id)
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """The encoded documents of one part, each with its partition and shuffle key."""
+
+    folder: Folder
+    stage: TokenizeText
+    seed: int
+    layout: Layout
+
+    @cached_property
+    def _tokenize(self) -> Transform:
+        return self.stage.build()
+
+    def __call__(self, part: int) -> Iterator[pa.RecordBatch]:
+        columns = {"documents": ["doc_id", "text", *SOURCE_COLUMNS.names], "buckets": ["bucket"]}
+        for batch in read_aligned(self.folder, part, columns, batch_rows=512):
+            batch = batch.filter(pc.is_valid(batch["bucket"]))
+            if not batch.num_rows:
+                continue
+            keys = [shuffle_key(self.seed, doc_id) for doc_id in batch["doc_id"].to_pylist()]
+            pairs = zip(batch["bucket"].to_pylist(), keys, strict=True)
+            partitions = [self.layout.partition(bucket, key) for bucket, key in pairs]
+            added = {"partition": pa.array(partitions, pa.int32()), "shuffle_key": pa.array(keys, pa.int64())}
+            encoded = with_columns(self._tokenize(batch), added)
+            tokens = encoded["tokens"].cast(pa.binary())
+            yield with_columns(encoded, {"tokens": tokens}).select(ENCODED.names)
+
+
+@dataclass(frozen=True)
+class _ShardSink:
+    """Writes one partition as one shard of its bucket."""
+
+    dataset: Dataset
+    layout: Layout
+    info: TokenizerInfo
+
+    def __call__(self, partition: int, rows: Rows) -> Entry:
+        started = time.perf_counter()
+        bucket, index = self.layout.locate(partition)
+        report = write_shard(self.dataset.folder, f"tokens/{bucket}", index, rows, self.info)
+        files: dict[str, Any] = {f"tokens/{bucket}/{name}": -1 for name in report.files}
+        files[f"tokens/{bucket}/shard-{index:05d}.docs.parquet"] = report.documents
+        counters = {
+            "rows_in": report.documents,
+            "bytes": report.files[f"shard-{index:05d}.bin"].bytes,
+            "bucket": bucket,
+            "tokens": report.tokens,
+            "shard": report.model_dump(mode="json"),
+        }
+        return self.dataset.commit(partition, files, counters, time.perf_counter() - started)
