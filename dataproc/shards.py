@@ -144,21 +144,18 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 def stages_made_from(stages: Mapping[str, Stage]) -> dict[str, Any]:
     """Return what a chain of stages puts into a fingerprint: configs in order, versions, assets, library versions."""
-    libraries: set[str] = set()
-    described = []
-    for name, stage in stages.items():
-        contract = stage.contract()
-        libraries.update(contract.libraries)
-        described.append(
-            {
-                "name": name,
-                "stage": type(stage).__name__,
-                "version": stage.version(),
-                "config": stage.model_dump(mode="json"),
-                "assets": dict(contract.assets),
-            }
-        )
-    return {"stages": described, "libraries": library_versions(*libraries)}
+    contracts = {name: stage.contract() for name, stage in stages.items()}
+    described = {
+        name: {
+            "stage": type(stage).__name__,
+            "version": stage.version(),
+            "config": stage.model_dump(mode="json"),
+            "assets": dict(contracts[name].assets),
+        }
+        for name, stage in stages.items()
+    }
+    libraries = {library for contract in contracts.values() for library in contract.libraries}
+    return {"stages": described, "order": list(stages), "libraries": library_versions(*libraries)}
 
 
 def library_versions(*names: str) -> dict[str, str]:

@@ -1,0 +1,147 @@
+"""The local engine: every unit once, dead workers replaced, failures told apart from deaths, spills kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from dataproc.engines import Failed
+from dataproc.engines.local import MAX_TRIES, LocalEngine
+from dataproc.errors import ShardError
+from dataproc.exchange import Exchange, Rows
+
+SCHEMA = pa.schema([("partition", pa.int32()), ("value", pa.int64())])
+
+
+def double(unit: int) -> int:
+    return 2 * unit
+
+
+def fail_on_three(unit: int) -> int:
+    if unit == 3:
+        raise ShardError("part 3 must be whole, got half of it. Fetch it again.")
+    if unit == 4:
+        raise KeyError("a bug")
+    return unit
+
+
+def die_once(folder: str, unit: int) -> int:
+    """Kill the own process at the first try of unit 2."""
+    marker = Path(folder) / f"tried-{unit}"
+    if unit == 2 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return unit
+
+
+def die(unit: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return unit
+
+
+def numbers(unit: int) -> Rows:
+    values = pa.array(range(unit * 10, unit * 10 + 10), pa.int64())
+    yield pa.RecordBatch.from_arrays([pa.array([value % 3 for value in range(10)], pa.int32()), values], schema=SCHEMA)
+
+
+def numbers_once(folder: str, unit: int) -> Rows:
+    """Fail on a unit that was split before."""
+    (Path(folder) / f"split-{unit}").touch(exist_ok=False)
+    yield from numbers(unit)
+
+
+def collect(partition: int, rows: Rows) -> tuple[int, list[int]]:
+    return partition, [value for batch in rows for value in batch["value"].to_pylist()]
+
+
+def spec(source: object = numbers, reduce_fn: object = iter) -> Exchange:
+    return Exchange(
+        name="numbers",
+        source=source,  # type: ignore[arg-type]
+        schema=SCHEMA,
+        partition="partition",
+        sort_by=("value",),
+        num_partitions=4,
+        reduce_fn=reduce_fn,  # type: ignore[arg-type]
+        sink=collect,
+    )
+
+
+WANT = [(part, [unit * 10 + value for unit in range(3) for value in range(10) if value % 3 == part]) for part in range(4)]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LocalEngine]:
+    with LocalEngine(workers=2) as engine:
+        yield engine
+
+
+def test_map_runs_every_unit_once(engine: LocalEngine) -> None:
+    assert sorted(engine.map("double", double, range(7))) == [0, 2, 4, 6, 8, 10, 12]
+    assert list(engine.map("double", double, [])) == []
+
+
+def test_failures_name_themselves_and_stop_nothing(engine: LocalEngine) -> None:
+    outcomes = list(engine.map("fail", fail_on_three, range(6)))
+    failed = sorted((one for one in outcomes if isinstance(one, Failed)), key=lambda one: one.unit)
+    assert [one.unit for one in failed] == [3, 4]
+    assert failed[0].error == "part 3 must be whole, got half of it. Fetch it again."
+    assert failed[1].error == "KeyError: 'a bug'"
+    assert "fail_on_three" in failed[1].trace
+    assert sorted(one for one in outcomes if not isinstance(one, Failed)) == [0, 1, 2, 5]
+
+
+def test_a_dead_worker_is_replaced_and_its_unit_run_again(engine: LocalEngine, tmp_path: Path) -> None:
+    assert sorted(engine.map("die once", partial(die_once, str(tmp_path)), range(5))) == [0, 1, 2, 3, 4]
+
+
+def test_a_unit_that_kills_its_worker_every_time_fails(engine: LocalEngine) -> None:
+    (failed,) = engine.map("die", die, [9])
+    assert failed.error.startswith(f"die: the worker died {MAX_TRIES} times on 9 (last exit code -9).")
+
+
+def test_exchange_groups_and_sorts(engine: LocalEngine, tmp_path: Path) -> None:
+    assert sorted(engine.exchange(spec(), range(3), str(tmp_path))) == WANT
+
+
+def test_exchange_skips_partitions_that_are_done(engine: LocalEngine, tmp_path: Path) -> None:
+    assert sorted(engine.exchange(spec(), range(3), str(tmp_path), frozenset({0, 3}))) == WANT[1:3]
+
+
+def test_exchange_keeps_finished_spills(engine: LocalEngine, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    once = spec(partial(numbers_once, str(tmp_path)))
+    assert sorted(engine.exchange(once, range(2), str(scratch)))[0] == (0, [0, 3, 6, 9, 10, 13, 16, 19])
+    assert sorted(engine.exchange(once, range(3), str(scratch))) == WANT  # units 0 and 1 would raise if split again
+
+
+def test_exchange_without_units_calls_every_sink(engine: LocalEngine, tmp_path: Path) -> None:
+    assert sorted(engine.exchange(spec(), [], str(tmp_path))) == [(part, []) for part in range(4)]
+
+
+def test_a_failed_split_keeps_partitions_from_being_written(engine: LocalEngine, tmp_path: Path) -> None:
+    (tmp_path / "split-1").touch()
+    outcomes = list(engine.exchange(spec(partial(numbers_once, str(tmp_path))), range(3), str(tmp_path / ".")))
+    assert [type(one) for one in outcomes] == [Failed]
+    assert "FileExistsError" in outcomes[0].error
+
+
+def test_closing_an_unfinished_map_ends_the_workers() -> None:
+    engine = LocalEngine(workers=2)
+    outcomes = engine.map("double", double, range(100))
+    next(outcomes)
+    workers = [worker._process for worker in engine._workers]
+    outcomes.close()  # type: ignore[attr-defined]
+    assert [worker.is_alive() for worker in workers] == [False, False]
+
+
+def test_workers_must_be_at_least_one() -> None:
+    with pytest.raises(ValueError, match="LocalEngine.workers must be at least 1, got 0"):
+        LocalEngine(workers=0)

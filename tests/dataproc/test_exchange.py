@@ -1,0 +1,87 @@
+"""The engine-free half of `exchange`: cutting into blocks, sorting in bounded memory, merging runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataproc.errors import SchemaError
+from dataproc.exchange import Exchange
+
+SCHEMA = pa.schema([("partition", pa.int32()), ("key", pa.int64()), ("doc_id", pa.binary())])
+
+
+def batch(rows: list[tuple[int, int, bytes]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(list(column), kind) for column, kind in zip(zip(*rows, strict=True), SCHEMA.types, strict=True)], schema=SCHEMA)
+
+
+def exchange(piece_bytes: int = 1 << 20, partitions: int = 3, schema: pa.Schema = SCHEMA, sort_by: tuple[str, ...] = ("key", "doc_id")) -> Exchange:
+    return Exchange(
+        name="test",
+        source=lambda unit: iter([batch(unit)] if unit else []),
+        schema=schema,
+        partition="partition",
+        sort_by=sort_by,
+        num_partitions=partitions,
+        reduce_fn=iter,
+        sink=lambda partition, rows: [row for piece in rows for row in piece.to_pylist()],
+        piece_bytes=piece_bytes,
+    )
+
+
+def run(spec: Exchange, units: list[list[tuple[int, int, bytes]]], scratch: Path) -> list[list[tuple[int, bytes]]]:
+    blocks = [block for unit in units for block in spec.split(unit)]
+    reduced = []
+    for partition in range(spec.num_partitions):
+        mine = [block.data for block in blocks if block.partition == partition]
+        reduced.append([(row["key"], row["doc_id"]) for row in spec.reduce(partition, mine, scratch)])
+    return reduced
+
+
+rows = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(-(2**63), 2**63 - 1) | st.integers(0, 3), st.binary(max_size=3)), max_size=40
+)
+
+
+@given(units=st.lists(rows, max_size=5), piece_bytes=st.sampled_from([1, 100, 1 << 20]))
+def test_every_row_reaches_its_partition_in_order(
+    units: list[list[tuple[int, int, bytes]]], piece_bytes: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    want = [sorted((key, doc) for unit in units for part, key, doc in unit if part == partition) for partition in range(3)]
+    assert run(exchange(piece_bytes), units, tmp_path_factory.mktemp("scratch")) == want
+
+
+def test_memory_bound_goes_through_runs_on_disk(tmp_path: Path) -> None:
+    many = [[(0, (i * 7919) % 20_011, i.to_bytes(4, "big")) for i in range(start, start + 5_000)] for start in range(0, 20_000, 5_000)]
+    want = sorted((key, doc) for unit in many for _, key, doc in unit)
+    assert run(exchange(piece_bytes=50_000, partitions=1), many, tmp_path) == [want]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_partition_out_of_range_is_an_error() -> None:
+    with pytest.raises(SchemaError, match=r"Exchange.partition of test must be in \[0, 3\), got 3..3"):
+        list(exchange().split([(3, 1, b"a")]))
+
+
+def test_types_that_engines_compare_differently_are_refused() -> None:
+    schema = pa.schema([("partition", pa.int32()), ("key", pa.uint64())])
+    with pytest.raises(SchemaError, match="key must be one of bool, int32, .*, got uint64"):
+        exchange(schema=schema, sort_by=("key",))
+
+
+def test_sort_key_must_be_a_column() -> None:
+    with pytest.raises(SchemaError, match="must name columns of the schema, got 'place'"):
+        exchange(sort_by=("place",))
+
+
+def test_source_may_yield_other_column_order(tmp_path: Path) -> None:
+    def source(unit: object) -> Iterator[pa.RecordBatch]:
+        yield batch([(0, 2, b"b"), (0, 1, b"a")]).select(["doc_id", "key", "partition"])
+
+    spec = Exchange(**{**exchange(partitions=1).__dict__, "source": source})
+    assert run(spec, [[]], tmp_path) == [[(1, b"a"), (2, b"b")]]

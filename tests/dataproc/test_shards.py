@@ -1,0 +1,57 @@
+"""Manifests: a part is done when its entry exists; another fingerprint is an error that names the keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataproc.errors import ResumeError
+from dataproc.shards import Dataset, File, read_description, read_entry
+from dataproc.storage import Folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_a_part_is_done_when_its_entry_exists(folder: Folder) -> None:
+    dataset = Dataset(folder, "dedup", {"a": 1}, 2)
+    inner = Dataset(folder, "dedup/exact", {"a": 1}, 1)
+    folder.write_text("dedup/part-00000001.parquet", "data")
+    assert dataset.done() == set()
+    inner.commit(0, {}, {}, 0.0)
+    entry = dataset.commit(1, {"dedup/part-00000001.parquet": 3}, {"rows_in": 3}, 0.5)
+    assert dataset.done() == {1}
+    assert not dataset.complete()
+    assert read_entry(folder, "dedup", 1) == entry
+    assert entry.files == (File("dedup/part-00000001.parquet", 4, 3, entry.files[0].blocks),)
+    assert list(dataset.entries()) == [entry]
+    dataset.commit(0, {}, {}, 0.0)
+    assert dataset.complete()
+
+
+def test_the_same_config_resumes(folder: Folder) -> None:
+    made_from = {"stages": [{"name": "a", "config": {"min": 1}}], "reads": {"units": "x"}}
+    Dataset(folder, "documents", made_from, None).start()
+    Dataset(folder, "documents", made_from, 4).start()
+    description = read_description(folder, "documents")
+    assert description is not None
+    assert (description["parts"], description["made_from"]) == (4, made_from)
+
+
+def test_another_config_is_an_error_that_names_the_keys(folder: Folder) -> None:
+    Dataset(folder, "dedup/exact", {"dedup": {"keep": "newest", "min": 1}, "version": 1}, 1).start()
+    with pytest.raises(ResumeError, match=r"dedup/exact must be made as before .* got other values of: dedup.keep, dedup.seed. .*--redo dedup\."):
+        Dataset(folder, "dedup/exact", {"dedup": {"keep": "longest", "min": 1, "seed": 2}, "version": 1}, 1).start()
+
+
+def test_discard_removes_entries_and_data(folder: Folder) -> None:
+    dataset = Dataset(folder, "scores", {}, 1)
+    folder.write_text("scores/part-00000000.parquet", "data")
+    dataset.start()
+    dataset.commit(0, {"scores/part-00000000.parquet": 1}, {}, 0.0)
+    dataset.discard()
+    assert folder.files() == []
+    assert read_description(folder, "scores") is None

@@ -1,0 +1,130 @@
+"""Parquet parts: bytes depend on rows alone, row groups are cut by rows and bytes, sidecars are held to their documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataproc import tables
+from dataproc.errors import SchemaError, ShardError
+from dataproc.storage import Folder
+from dataproc.tables import ParquetFile, create_part, part_name, read_aligned, read_part, row_bytes, write_parquet
+
+SCHEMA = pa.schema([("doc_id", pa.binary()), ("text", pa.large_string()), ("list", pa.list_(pa.string()))])
+
+
+def rows(start: int, stop: int, width: int = 1) -> pa.RecordBatch:
+    ids = [i.to_bytes(16, "big") for i in range(start, stop)]
+    return pa.RecordBatch.from_arrays([pa.array(ids), ["x" * width] * len(ids), [["a"]] * len(ids)], schema=SCHEMA)
+
+
+def groups(path: Path) -> list[int]:
+    metadata = pq.ParquetFile(path).metadata
+    return [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+
+
+@given(cuts=st.lists(st.integers(0, 300), max_size=8))
+def test_bytes_do_not_depend_on_batches(cuts: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("parts")
+    bounds = [0, *sorted(cuts), 300]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "GROUP_ROWS", 70)
+        patch.setattr(tables, "GROUP_BYTES", 2000)
+        write_parquet(folder / "one", [rows(0, 300, 30)], SCHEMA)
+        write_parquet(folder / "many", (rows(a, b, 30) for a, b in zip(bounds, bounds[1:], strict=False)), SCHEMA)
+    assert (folder / "one").read_bytes() == (folder / "many").read_bytes()
+
+
+def test_row_groups_are_cut_by_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "GROUP_ROWS", 100)
+    write_parquet(tmp_path / "p", [rows(0, 250)], SCHEMA)
+    assert groups(tmp_path / "p") == [100, 100, 50]
+
+
+def test_row_groups_are_cut_after_the_row_that_fills_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "GROUP_BYTES", 3 * (16 + 30 + 8))  # bytes of id, text and one list item
+    write_parquet(tmp_path / "p", [rows(0, 7, 30)], SCHEMA)
+    assert groups(tmp_path / "p") == [3, 3, 1]
+
+
+def test_row_bytes() -> None:
+    assert row_bytes(rows(0, 2, 30)).tolist() == [54, 54]
+    nothing = pa.RecordBatch.from_arrays([pa.nulls(1, kind) for kind in SCHEMA.types], schema=SCHEMA)
+    assert row_bytes(nothing).tolist() == [0]
+
+
+def test_no_rows_make_a_part_without_rows(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with create_part(folder, part_name("documents", 0), SCHEMA):
+        pass
+    assert list(read_part(folder, "documents", 0)) == []
+
+
+def test_a_writer_that_fails_leaves_no_part(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+
+    def write() -> None:
+        with create_part(folder, "documents/part-00000000.parquet", SCHEMA) as part:
+            part.write(rows(0, 5))
+            raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        write()
+    assert folder.files() == []
+
+
+def test_missing_column_is_an_error(tmp_path: Path) -> None:
+    with ParquetFile(tmp_path / "p", SCHEMA) as part, pytest.raises(SchemaError, match=r"batch.text must be there, got columns \['doc_id'\]"):
+        part.write(rows(0, 1).select(["doc_id"]))
+
+
+def test_missing_and_damaged_parts_are_errors(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with pytest.raises(ShardError, match=r"documents/part-00000000.parquet must exist"):
+        list(read_part(folder, "documents", 0))
+    folder.write_text("documents/part-00000000.parquet", "PAR1 no footer")
+    with pytest.raises(ShardError, match=r"documents/part-00000000.parquet must be a readable Parquet file"):
+        list(read_part(folder, "documents", 0))
+
+
+def sidecar(folder: Folder, ids: list[int], name: str = "scores") -> None:
+    schema = pa.schema([("doc_id", pa.binary()), ("score", pa.int64())])
+    with create_part(folder, part_name(name, 0), schema) as part:
+        part.write(pa.RecordBatch.from_arrays([[i.to_bytes(16, "big") for i in ids], ids], schema=schema))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A run with one part of ten documents in row groups of four."""
+    monkeypatch.setattr(tables, "GROUP_ROWS", 4)
+    folder = Folder(tmp_path)
+    with create_part(folder, part_name("documents", 0), SCHEMA) as part:
+        part.write(rows(0, 10))
+    return folder
+
+
+def test_sidecar_columns_come_beside_the_documents(folder: Folder) -> None:
+    sidecar(folder, list(range(10)))
+    batches = list(read_aligned(folder, 0, {"documents": ["doc_id", "text"], "scores": ["score"]}, batch_rows=3))
+    assert [batch.num_rows for batch in batches] == [3, 3, 3, 1]
+    assert batches[0].schema.names == ["doc_id", "text", "score"]
+    assert [score for batch in batches for score in batch["score"].to_pylist()] == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("ids", "sentence"),
+    [
+        ([0, 1, 2, 3, 5, 4, 6, 7, 8, 9], r"scores/part-00000000.parquet row 4 must hold doc_id 0{31}4, got 0{31}5"),
+        ([0, 1, 2, 3, 4, 5, 6], r"scores/part-00000000.parquet row 7 must hold doc_id 0{31}7, got the end of the file"),
+        ([*range(11)], r"scores/part-00000000.parquet row 10 must not exist, got more rows than documents/part-00000000.parquet"),
+    ],
+)
+def test_a_sidecar_of_other_documents_is_an_error(folder: Folder, ids: list[int], sentence: str) -> None:
+    sidecar(folder, ids)
+    with pytest.raises(ShardError, match=sentence):
+        list(read_aligned(folder, 0, {"documents": ["text"], "scores": ["score"]}, batch_rows=3))
