@@ -15,7 +15,7 @@ from dataproc.inputs import InputConfig
 from dataproc.schema import RAW
 from dataproc.stage import Stage, check_plan
 from dataproc.tokens.tokenizers import TokenizerConfig
-from stages import STAGES
+from stages.registry import STAGES
 from stages.exact_dedup import ExactDedup
 from stages.minhash_dedup import MinhashDedup
 
