@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from stages.tokenize_text import TokenizeText
 
 from dataproc.exchange import Exchange, Rows
 from dataproc.ids import hash64
@@ -29,7 +30,6 @@ from dataproc.tokens.shards import SOURCE_COLUMNS, ShardReport, TokenizerInfo, w
 from jobs.documents import build_stages, check_conservation, dropped_rows
 from jobs.recipe import Recipe
 from jobs.run import Run
-from stages.tokenize_text import TokenizeText
 
 SIDECAR = pa.schema([("doc_id", pa.binary()), ("bucket", pa.string())])
 """buckets/: the bucket of each document, null for those that dedup or the policy drops."""

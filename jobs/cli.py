@@ -1,0 +1,180 @@
+"""The `dataproc` command: one function per verb, each a thin shell over the library; heavy imports wait until they are needed.
+
+Exit codes: 0 well, 1 a problem found (verify), 2 wrong config or option, 3 input, 4 schema, 5 a unit or file failed, 6 the
+folder holds another run, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from dataproc.errors import DataprocError
+
+if TYPE_CHECKING:
+    from dataproc.storage import Folder
+    from jobs.progress import ProgressDisplay
+
+app = typer.Typer(
+    help="Turn web crawls into training tokens.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+errors = Console(stderr=True)
+
+
+class EngineName(StrEnum):
+    """Engines that can be asked for."""
+
+    local = "local"
+
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (its OUT).")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: all cores.")]
+
+
+@app.command()
+def run(
+    crawl: Annotated[
+        str,
+        typer.Option(help='"sample", or a file, folder, glob or list of paths (.txt) of WARC or JSONL files, local or any fsspec URL.'),
+    ],
+    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or the path of a .yaml file.")] = "default",
+    out: Annotated[str | None, typer.Option(help="Folder of the run; default: runs/CRAWL-RECIPE. An existing run is resumed.")] = None,
+    engine: Annotated[EngineName, typer.Option(help="Where the work is done.")] = EngineName.local,
+    workers: Workers = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read only the first N files of the crawl.")] = None,
+    redo: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Rebuild a step and what builds on it: documents, signatures, dedup, scores, buckets, tokens.")
+    ] = None,
+    reuse: Annotated[str | None, typer.Option(metavar="RUN", help="Take finished datasets with equal fingerprints from another run.")] = None,
+) -> None:
+    """Run a recipe on a crawl: documents, dedup, scores, tokens, mixture, report."""
+    from dataproc.storage import Folder
+    from jobs.pipeline import Order, run_pipeline
+    from jobs.recipe import load_recipe
+
+    order = Order(crawl, load_recipe(recipe), recipe, limit)
+    folder = Folder(out or order.default_out())
+    run_pipeline(order, folder, _progress(), workers=workers, redo=redo, reuse=reuse)
+    _finish(folder)
+
+
+@app.command()
+def resume(run: RunArgument, workers: Workers = None) -> None:
+    """Go on with a run that was stopped; finished parts stay as they are."""
+    from dataproc.storage import Folder
+    from jobs.pipeline import read_order, run_pipeline
+
+    folder = Folder(run)
+    run_pipeline(read_order(folder), folder, _progress(), workers=workers)
+    _finish(folder)
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Print the funnel and write report/index.html anew."""
+    from dataproc.storage import Folder
+    from jobs.report import write_report
+
+    folder = Folder(run)
+    write_report(folder)
+    _finish(folder)
+
+
+@app.command()
+def mix(
+    run: RunArgument,
+    mix: Annotated[str, typer.Option(help="Name of a shipped mix, or the path of a .yaml file.")] = "natural",
+    out: Annotated[Path | None, typer.Option(help="File to write; default: RUN/mixture.json.")] = None,
+) -> None:
+    """Make mixture.json from a run's token shards: tokens, epochs and what is missing per bucket."""
+    from dataproc.storage import Folder
+    from jobs.mixture import render, write_mixture
+    from jobs.pipeline import read_order
+
+    folder = Folder(run)
+    mixture = write_mixture(folder, mix, read_order(folder).recipe.seed, out)
+    console.print(render(mixture))
+
+
+@app.command()
+def explain(
+    run: RunArgument,
+    document: Annotated[str, typer.Argument(metavar="URL|DOC_ID", help="A URL, or 32 hex digits.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Tell one document's whole life: where it came from, what was measured, what dropped or kept it, where its tokens are."""
+    from dataproc.storage import Folder
+    from jobs.explain import explain as find
+    from jobs.explain import render
+
+    life = find(Folder(run), document)
+    if json:
+        typer.echo(life.to_json())
+    else:
+        console.print(render(life))
+
+
+@app.command()
+def verify(run: RunArgument) -> None:
+    """Check every file of a run against its manifests, every sidecar against its documents, every token shard."""
+    from dataproc.storage import Folder
+    from jobs.verify import verify_run
+
+    problems = 0
+    for problem in verify_run(Folder(run)):
+        problems += 1
+        errors.print(str(problem), highlight=False, soft_wrap=True, markup=False)
+    if problems:
+        errors.print(f"{problems} problem{'s' if problems > 1 else ''}.")
+        raise typer.Exit(1)
+    console.print("Every file is what its manifest says.")
+
+
+@app.command()
+def train_classifier(
+    config: Annotated[str, typer.Argument(help='"quality", "domain", or the path of a training .yaml.')],
+    data: Annotated[Path, typer.Option(help="Folder with the texts that the config names.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model, its card and the held-out figures.")],
+) -> None:
+    """Train a fastText classifier from labelled sources, whole sources held out; the same data gives the same bytes."""
+    from jobs.train_classifier import run as train
+
+    train(config, data, out)
+
+
+def _progress() -> ProgressDisplay:
+    from jobs.progress import ProgressDisplay
+
+    return ProgressDisplay(console)
+
+
+def _finish(folder: Folder) -> None:
+    from jobs.funnel import read_funnel, render
+
+    console.print(render(read_funnel(folder)))
+    console.print(f"Report: {folder.url}/report/index.html", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command; user errors are one sentence on stderr and an exit code, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except DataprocError as error:
+        errors.print(f"{type(error).__name__}: {error}", highlight=False, soft_wrap=True, markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("Stopped. `dataproc resume` goes on where it was.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

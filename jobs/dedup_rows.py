@@ -1,0 +1,217 @@
+"""The map sides of dedup's exchanges: what each phase reads of a part, and to which partition each row goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.exchange import Rows
+from dataproc.ids import hash_int64
+from dataproc.stage import with_columns
+from dataproc.storage import Folder
+from dataproc.tables import read_aligned, read_part
+from stages.clusters import DECISIONS, EDGES
+from stages.minhash_dedup import MinhashDedup, band_rows
+
+GROUPED = pa.schema(
+    [
+        ("partition", pa.int32()),
+        ("text_hash", pa.binary()),
+        ("root", pa.int64()),
+        ("keep_order", pa.int64()),
+        ("doc_id", pa.binary()),
+        ("place", pa.int64()),
+        ("weight", pa.int64()),
+    ]
+)
+"""What a keeper is chosen from: exact groups have a text_hash, components a root."""
+
+MEMBERS = pa.schema([("partition", pa.int32()), ("place", pa.int64()), ("root", pa.int64())])
+"""A document of a component, named by the component's least place."""
+
+
+def with_partition(batch: pa.RecordBatch, partition: npt.NDArray[Any]) -> pa.RecordBatch:
+    return with_columns(batch, {"partition": pa.array(partition.astype(np.int32))})
+
+
+def spread(keys: npt.NDArray[np.int64], partitions: int) -> npt.NDArray[np.uint64]:
+    return hash_int64(keys) % np.uint64(partitions)
+
+
+def _places(part: int, first_row: int, rows: int) -> npt.NDArray[np.int64]:
+    return (part << 32) + np.arange(first_row, first_row + rows, dtype=np.int64)
+
+
+def keep_order(batch: pa.RecordBatch, keep: str) -> npt.NDArray[np.int64]:
+    """Return an int64 per row, least for the document to keep; needs columns date and text_bytes. Unknown dates come last."""
+    if keep == "longest":
+        return -batch["text_bytes"].to_numpy()
+    if keep == "newest":
+        return np.array([_newest_first(date) for date in batch["date"].to_pylist()], dtype=np.int64)
+    return np.zeros(batch.num_rows, dtype=np.int64)
+
+
+def _newest_first(date: str | None) -> int:
+    try:
+        return -int(datetime.fromisoformat(date or "").timestamp() * 1e6)
+    except ValueError:
+        return np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class ExactRows:
+    """Rows to group by text hash."""
+
+    folder: Folder
+    keep: str
+    partitions: int
+
+    def __call__(self, part: int) -> Rows:
+        row = 0
+        columns = {"signatures": ["doc_id", "text_hash", "text_bytes"], "documents": ["date"]}
+        for batch in read_aligned(self.folder, part, columns):
+            hashes = np.frombuffer(b"".join(batch["text_hash"].to_pylist()), np.dtype("<u8"))[::2]
+            added = {
+                "root": pa.nulls(batch.num_rows, pa.int64()),
+                "keep_order": keep_order(batch, self.keep),
+                "place": _places(part, row, batch.num_rows),
+                "weight": np.ones(batch.num_rows, dtype=np.int64),
+            }
+            yield with_partition(with_columns(batch, added), hashes % np.uint64(self.partitions))
+            row += batch.num_rows
+
+
+@dataclass(frozen=True)
+class ByPlace:
+    """The rows of a stored dataset, spread to the part that the place in `column` is in."""
+
+    folder: Folder
+    dataset: str
+    column: str
+    schema: pa.Schema
+
+    def __call__(self, part: int) -> Rows:
+        for batch in read_part(self.folder, self.dataset, part):
+            yield with_partition(batch, batch[self.column].to_numpy() >> 32)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The rows of a stored dataset that has its partition column already."""
+
+    folder: Folder
+    dataset: str
+
+    def __call__(self, part: int) -> Rows:
+        return read_part(self.folder, self.dataset, part)
+
+
+@dataclass(frozen=True)
+class BandRows:
+    """The band keys of the documents that exact dedup left."""
+
+    folder: Folder
+    config: MinhashDedup
+    partitions: int
+    exact: bool
+
+    def __call__(self, part: int) -> Rows:
+        dropped = np.array([], dtype=np.int64)
+        if self.exact:
+            decided = pa.Table.from_batches(read_part(self.folder, "dedup/exact", part), DECISIONS)
+            dropped = decided["place"].filter(pc.is_valid(decided["duplicate_of"])).to_numpy()
+        row = 0
+        for batch in read_part(self.folder, "signatures", part, ["doc_id", "minhash"]):
+            places = _places(part, row, batch.num_rows)
+            row += batch.num_rows
+            left = with_columns(batch, {"place": places}).filter(pa.array(~np.isin(places, dropped)))
+            for rows in band_rows(left, self.config):
+                yield _by_key(rows, self.partitions)
+
+
+def _by_key(rows: pa.RecordBatch, partitions: int) -> pa.RecordBatch:
+    return with_partition(rows, spread(rows["key"].to_numpy() + rows["band"].to_numpy(), partitions))
+
+
+@dataclass(frozen=True)
+class FailedRows:
+    """Members whose pair with their leader failed: what the band's next round is made of."""
+
+    folder: Folder
+    edges: str
+    min_jaccard: float
+    partitions: int
+
+    def __call__(self, part: int) -> Rows:
+        for batch in read_part(self.folder, self.edges, part, ["band", "key", "doc_id", "place", "jaccard"]):
+            failed = batch.filter(pc.less(batch["jaccard"], self.min_jaccard))
+            yield _by_key(failed.select(["band", "key", "doc_id", "place"]), self.partitions)
+
+
+@dataclass(frozen=True)
+class VerifiedEdges:
+    """The verified pairs of all rounds, contracted part by part before they travel, seen from both ends."""
+
+    folder: Folder
+    edges: list[str]
+    min_jaccard: float
+    partitions: int
+
+    def __call__(self, part: int) -> Rows:
+        from dataproc.kernels.union_find import components
+
+        columns = ["place", "a_place", "jaccard", "first"]
+        nodes, others = [np.array([], np.int64)], [np.array([], np.int64)]
+        for name in self.edges:
+            for batch in read_part(self.folder, name, part, columns):
+                batch = batch.filter(pc.and_(batch["first"], pc.greater_equal(batch["jaccard"], self.min_jaccard)))
+                nodes.append(batch["place"].to_numpy())
+                others.append(batch["a_place"].to_numpy())
+        node, root = components(np.concatenate(nodes), np.concatenate(others))
+        yield from _both_ways(node[node != root], root[node != root], self.partitions)
+
+
+@dataclass(frozen=True)
+class StarEdges:
+    """The edges that the last star left, seen from both ends or from the greater only."""
+
+    folder: Folder
+    dataset: str
+    partitions: int
+    both_ways: bool
+
+    def __call__(self, part: int) -> Rows:
+        for batch in read_part(self.folder, self.dataset, part):
+            node, other = batch["node"].to_numpy(), batch["other"].to_numpy()
+            if self.both_ways:
+                yield from _both_ways(node, other, self.partitions)
+            else:
+                yield with_partition(batch, spread(node, self.partitions))
+
+
+def _both_ways(node: npt.NDArray[np.int64], other: npt.NDArray[np.int64], partitions: int) -> Rows:
+    for near, far in ((node, other), (other, node)):
+        batch = pa.RecordBatch.from_arrays([pa.array(near), pa.array(far)], schema=EDGES)
+        yield with_partition(batch, spread(near, partitions))
+
+
+@dataclass(frozen=True)
+class Members:
+    """(place, root) of every document in a component, from its stars; a root may come from several parts."""
+
+    folder: Folder
+    stars: str
+
+    def __call__(self, part: int) -> Rows:
+        for batch in read_part(self.folder, self.stars, part):
+            roots = np.unique(batch["other"].to_numpy())
+            place = np.concatenate([batch["node"].to_numpy(), roots])
+            root = np.concatenate([batch["other"].to_numpy(), roots])
+            rows = pa.RecordBatch.from_arrays([pa.array(place), pa.array(root)], names=["place", "root"])
+            yield with_partition(rows, place >> 32)

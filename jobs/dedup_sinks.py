@@ -1,0 +1,146 @@
+"""The reduce sides of dedup's exchanges that write more than the rows they get."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.exchange import Rows
+from dataproc.schema import DROPPED
+from dataproc.shards import Dataset, Entry
+from dataproc.stage import with_columns
+from dataproc.storage import Folder
+from dataproc.tables import create_part, part_name, read_aligned, read_part
+from jobs.dedup_rows import GROUPED, MEMBERS, keep_order, spread, with_partition
+from jobs.documents import dropped_rows
+from jobs.recipe import Recipe
+from stages.clusters import DECISIONS
+
+SIDECAR = pa.schema(
+    [
+        ("doc_id", pa.binary()),
+        ("duplicate_of", pa.binary()),  # the document kept in its stead, null for kept ones; may itself be a near duplicate
+        ("dedup_reason", pa.string()),  # dedup.exact or dedup.minhash, null for kept ones
+        ("cluster_size", pa.int64()),  # documents that a kept one stands for, itself included; null for dropped ones
+    ]
+)
+
+
+@dataclass(frozen=True)
+class AttachSink:
+    """Stores the members of a part with what the choice of a keeper needs: doc_id, keep_order and weight."""
+
+    dataset: Dataset
+    keep: str
+    exact: str | None
+    partitions: int
+
+    def __call__(self, part: int, rows: Rows) -> Entry:
+        started = time.perf_counter()
+        folder, name = self.dataset.folder, part_name(self.dataset.name, part)
+        members = _unique_places(pa.Table.from_batches(rows, MEMBERS))
+        weights = _exact_sizes(folder, self.exact, part)
+        columns = {"signatures": ["doc_id", "text_bytes"], "documents": ["date"]}
+        row = 0
+        with create_part(folder, name, GROUPED) as out:
+            for batch in read_aligned(folder, part, columns) if members.num_rows else []:
+                here = _slice_rows(members, part, row, batch.num_rows)
+                place = here["place"].to_numpy()
+                picked = batch.take(pa.array(place - (part << 32) - row))
+                added = {
+                    "text_hash": pa.nulls(len(place), pa.binary()),
+                    "root": here["root"].combine_chunks(),
+                    "keep_order": keep_order(picked, self.keep),
+                    "place": place,
+                    "weight": np.array([weights.get(one, 1) for one in place.tolist()], dtype=np.int64),
+                }
+                out.write(with_partition(with_columns(picked, added), spread(here["root"].to_numpy(), self.partitions)))
+                row += batch.num_rows
+        return self.dataset.commit(part, {name: out.rows}, {}, time.perf_counter() - started)
+
+
+def _unique_places(table: pa.Table) -> pa.Table:
+    place = table["place"].to_numpy()
+    return table.filter(pa.array(np.diff(place, prepend=-1) != 0))
+
+
+def _slice_rows(table: pa.Table, part: int, row: int, rows: int) -> pa.Table:
+    """Return the rows of a table sorted by place that are about rows [row, row + rows) of a part."""
+    start, stop = np.searchsorted(table["place"].to_numpy(), [(part << 32) + row, (part << 32) + row + rows])
+    return table.slice(start, stop - start)
+
+
+def _exact_sizes(folder: Folder, exact: str | None, part: int) -> dict[int, int]:
+    """Return the cluster size of each document that exact dedup kept for several."""
+    if exact is None:
+        return {}
+    decided = pa.Table.from_batches(read_part(folder, exact, part), DECISIONS)
+    kept = decided.filter(pc.is_null(decided["duplicate_of"]))
+    return dict(zip(kept["place"].to_pylist(), kept["cluster_size"].to_pylist(), strict=True))
+
+
+@dataclass(frozen=True)
+class SidecarSink:
+    """Writes dedup/ and dropped/dedup/ of one part from the decisions of both kinds of dedup."""
+
+    dataset: Dataset
+    recipe: Recipe
+
+    def __call__(self, part: int, rows: Rows) -> Entry:
+        started = time.perf_counter()
+        folder, keep_text = self.dataset.folder, self.recipe.documents.dropped_text
+        near = pa.Table.from_batches((batch.select(DECISIONS.names) for batch in rows), DECISIONS)
+        exact = DECISIONS.empty_table()
+        if self.recipe.dedup.exact is not None:
+            exact = pa.Table.from_batches(read_part(folder, "dedup/exact", part), DECISIONS)
+        text = [] if keep_text == "none" else ["text"]
+        name, dropped_name = part_name("dedup", part), part_name("dropped/dedup", part)
+        columns = {"documents": ["doc_id", "url", "input", "position", *text]}
+        reasons: Counter[str] = Counter()
+        row = 0
+        with create_part(folder, name, SIDECAR) as out, create_part(folder, dropped_name, DROPPED) as dropped:
+            for batch in read_aligned(folder, part, columns):
+                sidecar = self._decide(batch["doc_id"], part, row, exact, near)
+                out.write(sidecar)
+                lost = with_columns(batch, {"drop_reason": sidecar["dedup_reason"], **self._values(sidecar)})
+                lost = lost.filter(pc.is_valid(sidecar["dedup_reason"]))
+                dropped.write(dropped_rows(lost, keep_text))
+                reasons.update(lost["drop_reason"].to_pylist())
+                row += batch.num_rows
+        counters = {"rows_in": out.rows, "rows_kept": out.rows - dropped.rows, "dropped": dict(reasons)}
+        return self.dataset.commit(part, {name: out.rows, dropped_name: dropped.rows}, counters, time.perf_counter() - started)
+
+    def _decide(self, ids: pa.Array, part: int, row: int, exact: pa.Table, near: pa.Table) -> pa.RecordBatch:
+        rows = len(ids)
+        keeper = np.full(rows, None, dtype=object)
+        reason = np.full(rows, None, dtype=object)
+        size: npt.NDArray[Any] = np.ones(rows, dtype=np.int64)
+        for table, name in ((exact, "dedup.exact"), (near, "dedup.minhash")):
+            here = _slice_rows(table, part, row, rows)
+            at = here["place"].to_numpy() - (part << 32) - row
+            keeper[at] = here["duplicate_of"].to_pylist()
+            is_dropped = pc.is_valid(here["duplicate_of"]).to_numpy()
+            reason[at[is_dropped]] = name
+            size[at] = pc.fill_null(here["cluster_size"], 0).to_numpy()
+        columns = [
+            ids,
+            pa.array(keeper, pa.binary()),
+            pa.array(reason, pa.string()),
+            pa.array(size, mask=reason != None),  # noqa: E711 - elementwise on an object array
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=SIDECAR)
+
+    def _values(self, sidecar: pa.RecordBatch) -> dict[str, pa.Array]:
+        """Return drop_value (nothing is measured here; the edges hold the Jaccard) and drop_limit."""
+        nothing = pa.nulls(sidecar.num_rows, pa.float64())
+        if self.recipe.dedup.minhash is None:
+            return {"drop_value": nothing, "drop_limit": nothing}
+        is_near = pc.equal(sidecar["dedup_reason"], "dedup.minhash")
+        return {"drop_value": nothing, "drop_limit": pc.if_else(is_near, self.recipe.dedup.minhash.min_jaccard, nothing)}
