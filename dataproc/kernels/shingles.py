@@ -1,0 +1,143 @@
+"""Sets of word n-grams, as hashes: what near-duplicate detection compares.
+
+The hash of a shingle is the XXH64 of its folded words joined by single spaces; a folded word is the word in simple
+case folding without format characters. So case, spacing, punctuation and the kind of quote or hyphen don't tell two
+texts apart. A text shorter than n words is one shingle of all its words; one without words has none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dataproc.kernels.buffers import frozen
+from dataproc.kernels.char_classes import FORMAT, tables
+from dataproc.kernels.hashing import hash_bytes
+from dataproc.kernels.jit import kernel
+from dataproc.kernels.sorting import sort_hashes
+from dataproc.kernels.utf8 import byte_at, decode, encode
+from dataproc.kernels.words import Words, split_words
+
+
+def shingle_hashes(text: pa.Array, size: int = 5) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return the shingles of `size` words of each document: (hashes uint64 [S], offsets int64 [N + 1]).
+
+    Document k has hashes[offsets[k]:offsets[k + 1]], each once, ascending. Raises ValueError when size is not
+    positive. Example: "To be, to be." with size 2 has two: the hashes of "to be" and of "be to".
+    """
+    if size < 1:
+        raise ValueError(f"shingle_hashes.size must be at least 1, got {size}.")
+    words = split_words(text)
+    out, offsets = np.empty(len(words.starts), np.uint64), np.empty(len(words.offsets), np.int64)
+    classes, fold = tables()
+    count = _shingles(*words, classes, fold, size, out, offsets)
+    return out[:count], offsets
+
+
+def word_hashes(words: Words) -> npt.NDArray[np.uint64]:
+    """Return the XXH64 of each folded word, uint64 [W]: one-word shingles in the order of the text.
+
+    Example: "The" and "the" both give xxh64(b"the").
+    """
+    out = np.empty(len(words.starts), np.uint64)
+    _word_hashes(*words, *tables(), out)
+    return frozen(out)
+
+
+@kernel
+def _fold(
+    data: npt.NDArray[np.uint8],
+    start: int,
+    stop: int,
+    classes: npt.NDArray[np.uint8],
+    fold: npt.NDArray[np.int32],
+    out: npt.NDArray[np.uint8],
+    end: int,
+) -> int:
+    """Append the folded form of data[start:stop] at out[end] and return the new end."""
+    at = start
+    while at < stop:
+        code, after = byte_at(data, at), at + 1
+        if code < 0x80:
+            out[end] = fold[code]
+            end += 1
+        else:
+            code, after = decode(data, at, stop)
+            if classes[code] != FORMAT:
+                end = encode(fold[code] if code < len(fold) else code, out, end)
+        at = after
+    return end
+
+
+@kernel
+def _room(num_bytes: int, num_words: int) -> int:
+    # Folding makes at most three bytes of two (a test holds it); each word is followed by a space.
+    return num_bytes + num_bytes // 2 + num_words + 1
+
+
+@kernel
+def _shingles(
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    words: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.uint8],
+    fold: npt.NDArray[np.int32],
+    size: int,
+    out: npt.NDArray[np.uint64],
+    offsets: npt.NDArray[np.int64],
+) -> int:
+    count = 0
+    offsets[0] = 0
+    folded = np.empty(0, np.uint8)  # the words of one document, a space after each
+    spare, buckets = np.empty(0, np.uint64), np.empty(0, np.int64)  # for sorting
+    for row in range(len(words) - 1):
+        first, num_words = words[row], words[row + 1] - words[row]
+        if num_words > 0:
+            room = _room(ends[first + num_words - 1] - starts[first], num_words)
+            if room > len(folded):
+                folded = np.empty(room, np.uint8)
+            places = np.empty(num_words + 1, np.int64)  # where each folded word starts
+            end = 0
+            for word in range(num_words):
+                places[word] = end
+                end = _fold(data, starts[first + word], ends[first + word], classes, fold, folded, end)
+                folded[end] = 32
+                end += 1
+            places[num_words] = end
+            length = min(size, num_words)
+            found = out[count : count + num_words - length + 1]
+            for word in range(len(found)):
+                found[word] = hash_bytes(folded, places[word], places[word + length] - 1, np.uint64(0))
+            if len(found) > len(spare):
+                spare, buckets = np.empty(len(found), np.uint64), np.empty(2 * len(found) + 2, np.int64)
+            sort_hashes(found, spare, buckets)
+            last = count
+            count += 1
+            for hashed in found[1:]:
+                if hashed != out[last]:
+                    last += 1
+                    out[last] = hashed
+            count = last + 1
+        offsets[row + 1] = count
+    return count
+
+
+@kernel
+def _word_hashes(
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    words: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.uint8],
+    fold: npt.NDArray[np.int32],
+    out: npt.NDArray[np.uint64],
+) -> None:
+    folded = np.empty(64, np.uint8)
+    for word in range(len(starts)):
+        room = _room(ends[word] - starts[word], 0)
+        if room > len(folded):
+            folded = np.empty(2 * room, np.uint8)
+        end = _fold(data, starts[word], ends[word], classes, fold, folded, 0)
+        out[word] = hash_bytes(folded, 0, end, np.uint64(0))
