@@ -1,0 +1,78 @@
+# `make` alone lists the targets. Everything is installed into .venv, versions from constraints.txt.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+# make pipeline
+CRAWL ?= sample
+RECIPE ?= default
+ENGINE ?= local
+OUT ?=
+WORKERS ?=
+LIMIT ?=
+# make test
+SLOW ?=
+ARGS ?=
+# make lock
+UPGRADE ?=
+
+# Extras that tests need, beside the group `dev`.
+TEST_EXTRAS := datasketch,torch
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev pipeline test test-slow lint format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make pipeline takes CRAWL=sample|path|glob RECIPE=default OUT= ENGINE=local WORKERS= LIMIT=; make test takes SLOW=1 ARGS="
+
+setup: $(VENV)/.installed ## Make .venv with what a run on one machine needs
+
+setup-dev: $(VENV)/.installed-dev ## The same, with the development tools and the extras that tests need
+
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || { echo "make needs Python 3.11 or newer, got no $(PYTHON). Install it, or name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make needs Python 3.11 or newer, got $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing the development tools and extras into $(VENV) ..."
+	@$(PIP) pip
+	@$(PIP) --editable '.[$(TEST_EXTRAS)]' --group dev
+	@touch $@
+
+pipeline: setup ## Run a crawl through to tokens: make pipeline CRAWL=sample
+	$(BIN)/dataproc run --crawl '$(CRAWL)' --recipe '$(RECIPE)' --engine '$(ENGINE)' \
+		$(if $(OUT),--out '$(OUT)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT))
+
+test: setup-dev ## Run the tests; SLOW=1 includes the slow ones
+	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow") $(ARGS)
+
+test-slow: ## Run all tests, the slow ones included
+	@$(MAKE) test SLOW=1
+
+lint: setup-dev ## Check format, lint rules and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: setup-dev ## Format the code and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: setup-dev ## Write constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal $(if $(UPGRADE),--upgrade) \
+		--no-annotate --no-emit-index-url --custom-compile-command 'make lock' --quiet --output-file constraints.txt
+
+clean: ## Remove .venv, caches and build leftovers; runs/ stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find dataproc stages classifiers jobs tests -name __pycache__ -type d -prune -exec rm -rf {} +

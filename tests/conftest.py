@@ -1,0 +1,52 @@
+"""What every test gets: the hypothesis profile, and tests whose extra or program is missing left out, aloud."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+
+import pytest
+from hypothesis import settings
+
+IN_CI = os.environ.get("CI") == "true"
+_left_out: dict[str, int] = {}
+
+# Examples are a function of the test's own code, so a failure here is a failure everywhere; DATAPROC_MAX_EXAMPLES searches further.
+settings.register_profile(
+    "dataproc", derandomize=True, deadline=None, max_examples=int(os.environ.get("DATAPROC_MAX_EXAMPLES", "100"))
+)
+settings.load_profile("dataproc")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect each test marked `needs(name)` whose module or program is not on this machine."""
+    missing = [item for item in items if _first_missing(item) is not None]
+    for item in missing:
+        name = _first_missing(item) or ""
+        _left_out[name] = _left_out.get(name, 0) + 1
+    if missing:
+        config.hook.pytest_deselected(items=missing)
+        items[:] = [item for item in items if item not in missing]
+
+
+def _first_missing(item: pytest.Item) -> str | None:
+    names = [name for mark in item.iter_markers("needs") for name in mark.args]
+    return next((name for name in names if shutil.which(name) is None and importlib.util.find_spec(name) is None), None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line which tests were not run for want of something."""
+    if _left_out:
+        told = ", ".join(f"{count} for want of {name}" for name, count in sorted(_left_out.items()))
+        terminalreporter.write_line(f"Not run: {told}. `make test` installs the extras.", yellow=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With CI=true everything has to run: a test left out or skipped fails the session."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", ())) if reporter else 0
+    if IN_CI and (_left_out or skipped) and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"\nCI=true: {sum(_left_out.values())} tests left out and {skipped} skipped; none may be.", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
