@@ -12,7 +12,7 @@ from hypothesis import settings
 IN_CI = os.environ.get("CI") == "true"
 _left_out: dict[str, int] = {}
 
-# Examples are a function of the test's own code, so a failure here is a failure everywhere; DATAPROC_MAX_EXAMPLES searches further.
+# The same examples everywhere, so that a failure here is a failure there; DATAPROC_MAX_EXAMPLES=10000 searches further.
 settings.register_profile(
     "dataproc", derandomize=True, deadline=None, max_examples=int(os.environ.get("DATAPROC_MAX_EXAMPLES", "100"))
 )
@@ -46,7 +46,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With CI=true everything has to run: a test left out or skipped fails the session."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = len(reporter.stats.get("skipped", ())) if reporter else 0
-    if IN_CI and (_left_out or skipped) and session.exitstatus == pytest.ExitCode.OK:
-        reporter.write_line(f"\nCI=true: {sum(_left_out.values())} tests left out and {skipped} skipped; none may be.", red=True)
+    if not IN_CI or reporter is None or session.exitstatus != pytest.ExitCode.OK:
+        return
+    left_out, skipped = sum(_left_out.values()), len(reporter.stats.get("skipped", ()))
+    if left_out or skipped:
+        reporter.write_line(f"\nCI=true: {left_out} tests left out and {skipped} skipped; none may be.", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
