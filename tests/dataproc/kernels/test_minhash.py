@@ -30,7 +30,8 @@ def sets(values: list[list[int]]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[n
 
 
 def datasketch_signature(hashes: list[int], num_hashes: int, seed: int, scheme: Scheme) -> list[int]:
-    datasketch = pytest.importorskip("datasketch")
+    import datasketch
+
     mask = 2**64 - 1 if scheme == "affine64" else 2**32 - 1
     minhash = datasketch.MinHash(num_hashes, seed=seed, hashfunc=lambda value: value & mask, scheme=scheme)
     minhash.update_batch(hashes)

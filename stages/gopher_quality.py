@@ -1,0 +1,228 @@
+"""The document quality rules of Gopher: lengths, symbols, bullets, ellipses, letters, stop words.
+
+Words are those of `dataproc.kernels.words` (runs of letters, marks and numbers), so symbols alone are not words, as
+in the paper. The share of words with a letter is taken of tokens between white space, where numbers, bars and dashes
+that stand alone count against a text: among our words there would be none of the latter. Lines are lines with
+something on them. Stop words are compared in lower case and counted once each, however often they occur (datatrove
+counts so too; DCLM counts occurrences).
+
+Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1. Deviations: stop words are asked for only
+where the language has a list, and the least mean word length is off for languages written without spaces, whose words
+here are characters.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from dataproc.ids import file_hash
+from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, OTHER, TABLE, tables
+from dataproc.stage import Contract, Drops, Stage, Transform
+from stages.by_language import by_code, limits
+
+Rule = Literal[
+    "min_words",
+    "max_words",
+    "min_mean_word_length",
+    "max_mean_word_length",
+    "max_hash_ratio",
+    "max_ellipsis_ratio",
+    "max_bullet_lines",
+    "max_ellipsis_lines",
+    "min_alpha_words",
+    "min_stop_words",
+]
+"""The rules in the order in which they are tried; the first that a document breaks is its drop reason."""
+
+COLUMNS = {
+    "num_words": pa.int64(),
+    "gopher_mean_word_length": pa.float64(),
+    "gopher_hash_ratio": pa.float64(),
+    "gopher_ellipsis_ratio": pa.float64(),
+    "gopher_bullet_lines": pa.float64(),
+    "gopher_ellipsis_lines": pa.float64(),
+    "gopher_alpha_words": pa.float64(),
+    "gopher_stop_words": pa.int64(),
+}
+"""What is measured: float64, so that a threshold on a column decides as the rule does."""
+
+Count = Annotated[int, Field(ge=0)] | None
+Share = Annotated[float, Field(ge=0, le=1)] | None
+Ratio = Annotated[float, Field(ge=0)] | None
+
+ENGLISH = ("the", "be", "to", "of", "and", "that", "have", "with")
+
+NO_SPACES = (
+    *("cmn", "yue", "wuu", "gan", "hak", "nan", "hsn", "cdo", "lzh", "jpn"),
+    *("tha", "nod", "lao", "khm", "mya", "shn"),
+)
+"""Languages whose words are characters here: min_mean_word_length is off for them unless `languages` sets it."""
+
+
+class GopherQuality(Stage):
+    """Drop documents that break the quality rules of Gopher; each limit is named as its rule, null turns it off."""
+
+    min_words: Count = 50
+    """Fewest words."""
+    max_words: Count = 100_000
+    """Most words."""
+    min_mean_word_length: Ratio = 3.0
+    """Least mean length of the words, in code points; off for languages written without spaces."""
+    max_mean_word_length: Ratio = 10.0
+    """Greatest mean length of the words, in code points."""
+    max_hash_ratio: Ratio = 0.1
+    """Most hash signs per word."""
+    max_ellipsis_ratio: Ratio = 0.1
+    """Most ellipses (three full stops or U+2026) per word."""
+    max_bullet_lines: Share = 0.9
+    """Greatest share of lines that start with a bullet, see `dataproc.kernels.lines.BULLETS`."""
+    max_ellipsis_lines: Share = 0.3
+    """Greatest share of lines that end with an ellipsis."""
+    min_alpha_words: Share = 0.8
+    """Least share of tokens between white space that hold a letter."""
+    min_stop_words: Count = 2
+    """Fewest different stop words, for languages with a list in `stop_words`."""
+    stop_words: Annotated[dict[str, tuple[str, ...]], AfterValidator(by_code)] = Field({"eng": ENGLISH})
+    """Stop words by language, each a single word. A recipe's mapping takes the place of the default."""
+    languages: Annotated[dict[str, dict[Rule, Ratio]], AfterValidator(by_code)] = Field({})
+    """Other limits for single languages. Example: {"deu": {"max_mean_word_length": 14}}"""
+
+    @field_validator("stop_words")
+    @classmethod
+    def _check_stop_words(cls, lists: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for language, words in lists.items():
+            for word in words:
+                if not _is_word(word):
+                    raise ValueError(f'stop words must be single words, got "{word}" for {language}. Split it.')
+        return lists
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> GopherQuality:
+        """Refuse limits that no text can meet."""
+        for language in ("", *self.languages, *self.stop_words):
+            where = f" for {language}" if language else ""
+            for name in ("words", "mean_word_length"):
+                low, high = self._limit(f"min_{name}", language), self._limit(f"max_{name}", language)
+                if low is not None and high is not None and low > high:
+                    raise ValueError(
+                        f"min_{name} must be at most max_{name}, got {low:g} and {high:g}{where}. Change one."
+                    )
+            least, listed = self._limit("min_stop_words", language), len(set(self.stop_words.get(language, ())))
+            if language in self.stop_words and least is not None and least > listed:
+                raise ValueError(
+                    f"min_stop_words must be at most {listed}, the words listed, got {least:g}{where}. Add words."
+                )
+        return self
+
+    def _limit(self, rule: str, language: str) -> float | None:
+        limit: float | None = self.own_limits(rule).get(language, getattr(self, rule))
+        return limit
+
+    def own_limits(self, rule: str) -> dict[str, float | None]:
+        """Return the limits of one rule that languages have of their own; None = off."""
+        off = dict.fromkeys(NO_SPACES) if rule == "min_mean_word_length" else {}
+        return off | {language: own[rule] for language, own in self.languages.items() if rule in own}
+
+    def contract(self) -> Contract:
+        """Return what it reads and writes; see `Stage`."""
+        return Contract(
+            reads=("text", "language"),
+            writes=COLUMNS,
+            rules=get_args(Rule),
+            assets={"char_classes": file_hash(TABLE)},
+        )
+
+    def build(self) -> Transform:
+        """Hash the stop words and return `gopher_quality`."""
+        from dataproc.kernels.shingles import word_hashes
+        from dataproc.kernels.words import split_words
+
+        stop_words = {
+            language: word_hashes(split_words(pa.array(words))) for language, words in self.stop_words.items()
+        }
+        return partial(gopher_quality, config=self, stop_words=stop_words)
+
+
+def gopher_quality(
+    batch: pa.RecordBatch, config: GopherQuality, stop_words: dict[str, npt.NDArray[np.uint64]]
+) -> pa.RecordBatch:
+    """Add the measured columns of `COLUMNS` and mark the rows that break a rule.
+
+    batch: N rows, needs `text` (string or large_string) and `language` (string). A null text measures 0 throughout;
+    gopher_stop_words is null where the language has no list. Example: "The end..." has num_words 2,
+    gopher_mean_word_length 3.0, gopher_ellipsis_ratio 0.5, gopher_stop_words 1.
+    """
+    measured = _measure(batch["text"], batch["language"], stop_words)
+    drops = Drops(batch)
+    for rule in get_args(Rule):
+        kind, _, name = rule.partition("_")
+        column = "num_words" if name == "words" else f"gopher_{name}"
+        values = measured[column].to_numpy(zero_copy_only=False)  # NaN where null: breaks no rule
+        limit = limits(batch["language"], getattr(config, rule), config.own_limits(rule))
+        if kind == "min":
+            drops.below(rule, values, limit)
+        else:
+            drops.above(rule, values, limit)
+    return drops.mark(measured)
+
+
+def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, npt.NDArray[np.uint64]]) -> dict[str, pa.Array]:
+    from dataproc.kernels.lines import count_lines
+    from dataproc.kernels.words import alpha_tokens, split_words, word_chars
+
+    words = split_words(text)
+    num_words = np.diff(words.offsets)
+    lines = count_lines(text)
+    tokens, alpha = alpha_tokens(text)
+    ellipses = _occurrences(text, "...") + _occurrences(text, "\u2026")
+    columns = {
+        "num_words": num_words,
+        "gopher_mean_word_length": _share(word_chars(words), num_words),
+        "gopher_hash_ratio": _share(_occurrences(text, "#"), num_words),
+        "gopher_ellipsis_ratio": _share(ellipses, num_words),
+        "gopher_bullet_lines": _share(lines.bullets, lines.lines),
+        "gopher_ellipsis_lines": _share(lines.ellipses, lines.lines),
+        "gopher_alpha_words": _share(alpha, tokens),
+    }
+    return {name: pa.array(values) for name, values in columns.items()} | {
+        "gopher_stop_words": _count_stop_words(words, languages, stop_words)
+    }
+
+
+def _count_stop_words(words: Any, languages: pa.Array, stop_words: dict[str, npt.NDArray[np.uint64]]) -> pa.Array:
+    from dataproc.kernels.members import count_members
+    from dataproc.kernels.shingles import word_hashes
+
+    hashes = word_hashes(words)
+    counts = np.zeros(len(languages), np.int64)
+    listed = np.zeros(len(languages), bool)
+    for language, members in stop_words.items():
+        of_language = pc.fill_null(pc.equal(languages, language), False).to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(of_language)
+        counts[rows] = count_members(hashes, words.offsets, rows, members)
+        listed |= of_language
+    return pa.array(counts, mask=~listed)
+
+
+def _occurrences(text: pa.Array, pattern: str) -> npt.NDArray[np.int64]:
+    """Count a string in each text, without overlaps, as str.count does."""
+    counts: npt.NDArray[np.int64] = pc.fill_null(pc.count_substring(text, pattern), 0).to_numpy(zero_copy_only=False)
+    return counts
+
+
+def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return part / whole, taking an empty whole for 1."""
+    return part / np.maximum(whole, 1)
+
+
+def _is_word(text: str) -> bool:
+    first, *others = [int(tables().classes[ord(char)]) for char in text] or [OTHER]
+    joined = {MARK, FORMAT} if first == ALONE else {MARK, FORMAT, LETTER, NUMBER}
+    return first in (ALONE, LETTER, NUMBER) and joined.issuperset(others)
