@@ -22,7 +22,7 @@ UPGRADE ?=
 TEST_EXTRAS := datasketch,torch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev pipeline test test-slow lint format lock clean
+.PHONY: help setup setup-dev pipeline test test-slow lint format docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ lint: setup-dev ## Check format, lint rules and types
 format: setup-dev ## Format the code and mend what can be mended
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+docs: setup-dev ## Write docs/stages.md and docs/commands.md anew from the code
+	$(BIN)/python -m docs.generate
 
 lock: setup-dev ## Write constraints.txt anew after a change of pyproject.toml; UPGRADE=1 takes the newest versions
 	$(BIN)/python -m pip install --quiet uv

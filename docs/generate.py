@@ -1,0 +1,104 @@
+"""Write the reference pages stages.md and commands.md from the code: `make docs`. A test fails when they are stale."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic.fields import FieldInfo
+
+from dataproc.stage import Stage
+from jobs.cli import app
+from stages.registry import STAGES
+
+HERE = Path(__file__).parent
+HEAD = "Written by `make docs` from the code; edit the docstrings instead.\n"
+INTRODUCTION = """\
+A recipe lists stages by name, with the fields that differ from the defaults: `gopher_quality: {min_words: 30}`.
+Under another name, `use` says which is meant: `english: {use: threshold, column: language_score, min: 0.8}`.
+Every stage takes `annotate: true`, which flags instead of dropping.
+"""
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each generated page by its file name."""
+    return {"stages.md": "\n".join(_stages()), "commands.md": "\n".join(_commands())}
+
+
+def _stages() -> Iterator[str]:
+    yield f"# Stages\n\n{HEAD}"
+    yield INTRODUCTION
+    for name, kind in STAGES.items():
+        yield f"## {name}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n"
+        yield from _contract(kind)
+        fields = {field: info for field, info in kind.model_fields.items() if field != "annotate"}
+        if fields:
+            yield "| field | default | meaning |\n|---|---|---|"
+        for field, info in fields.items():
+            yield f"| `{field}` | {_default(info)} | {_cell(info.description)} |"
+        yield f"\nMore: `{kind.__module__.replace('.', '/')}.py`.\n"
+
+
+def _contract(kind: type[Stage]) -> Iterator[str]:
+    """Say what the stage reads, writes and drops by, where its defaults alone decide that."""
+    if any(info.is_required() for info in kind.model_fields.values()):
+        return
+    contract = kind().contract()
+    lines = {
+        "Reads": [f"`{column}`" for column in contract.reads],
+        "Writes": [f"`{column}` ({kind})" for column, kind in contract.writes.items()],
+        "Drops by": [f"`{rule}`" for rule in contract.rules],
+    }
+    yield " ".join(f"{verb} {', '.join(names)}." for verb, names in lines.items() if names) + "\n"
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "must be given"
+    value = info.get_default(call_default_factory=True)
+    return f"`{json.dumps(value, ensure_ascii=True, default=str)}`"
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def _commands() -> Iterator[str]:
+    yield f"# The dataproc command\n\n{HEAD}"
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        by_kind: dict[str, list[Any]] = {"argument": [], "option": []}
+        for parameter in command.params:
+            by_kind[parameter.param_type_name].append(parameter)
+        arguments = [argument.metavar or argument.name.upper() for argument in by_kind["argument"]]
+        yield f"## {' '.join(['dataproc', name, *arguments])}\n\n{inspect.cleandoc(command.help or '')}\n"
+        if by_kind["option"]:
+            yield "| option | default | meaning |\n|---|---|---|"
+        for option in by_kind["option"]:
+            shown = (
+                "must be given" if option.required else "" if option.default in (None, False) else f"`{option.default}`"
+            )
+            yield f"| `{option.opts[0]}` | {shown} | {_cell(option.help)} |"
+        yield ""
+
+
+def main() -> None:
+    """Write the pages; with --check, only say which are stale, and exit with 1 then."""
+    stale = [name for name, text in pages().items() if not _same(HERE / name, text)]
+    if "--check" in sys.argv:
+        sys.exit(f"stale: {', '.join(stale)}. Run make docs." if stale else 0)
+    for name in stale:
+        (HERE / name).write_text(pages()[name], encoding="utf-8")
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    main()
