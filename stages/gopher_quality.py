@@ -6,14 +6,15 @@ that stand alone count against a text: among our words there would be none of th
 something on them. Stop words are compared in lower case and counted once each, however often they occur (datatrove
 counts so too; DCLM counts occurrences).
 
-Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1. Deviations: stop words are asked for only
-where the language has a list, and the least mean word length is off for languages written without spaces, whose words
-here are characters.
+Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1. Deviations: the rules are for English, so
+stop words are asked for only where the language has a list, and the mean word length is not held against languages
+whose ordinary texts would fail it, Chinese, Korean and Vietnamese among them.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -59,11 +60,20 @@ Ratio = Annotated[float, Field(ge=0)] | None
 
 ENGLISH = ("the", "be", "to", "of", "and", "that", "have", "with")
 
-NO_SPACES = (
-    *("cmn", "yue", "wuu", "gan", "hak", "nan", "hsn", "cdo", "lzh", "jpn"),
-    *("tha", "nod", "lao", "khm", "mya", "shn"),
-)
-"""Languages whose words are characters here: min_mean_word_length is off for them unless `languages` sets it."""
+WORD_LENGTHS = Path(__file__).with_name("word_lengths.tsv")
+"""Languages to which the limits of the mean word length do not apply: see `mean_word_lengths`."""
+
+
+@cache
+def mean_word_lengths() -> dict[str, float]:
+    """Return the mean word length of the languages whose ordinary texts lie outside Gopher's 3 to 10.
+
+    Below 3.5: characters are words (cmn, jpn, tha), letters are syllables (kor), or syllables are written apart
+    (vie); above 9: kal, mal, tam and others. Example: mean_word_lengths()["vie"] == 2.63
+    """
+    lines = WORD_LENGTHS.read_text(encoding="ascii").splitlines()
+    pairs = (line.split("\t") for line in lines if not line.startswith("#"))
+    return {language: float(length) for language, length in pairs}
 
 
 class GopherQuality(Stage):
@@ -74,9 +84,9 @@ class GopherQuality(Stage):
     max_words: Count = 100_000
     """Most words."""
     min_mean_word_length: Ratio = 3.0
-    """Least mean length of the words, in code points; off for languages written without spaces."""
+    """Least mean length of the words, in code points; off for languages of short words, see `mean_word_lengths`."""
     max_mean_word_length: Ratio = 10.0
-    """Greatest mean length of the words, in code points."""
+    """Greatest mean length of the words, in code points; off for languages of long words."""
     max_hash_ratio: Ratio = 0.1
     """Most hash signs per word."""
     max_ellipsis_ratio: Ratio = 0.1
@@ -127,8 +137,13 @@ class GopherQuality(Stage):
 
     def own_limits(self, rule: str) -> dict[str, float | None]:
         """Return the limits of one rule that languages have of their own; None = off."""
-        off = dict.fromkeys(NO_SPACES) if rule == "min_mean_word_length" else {}
-        return off | {language: own[rule] for language, own in self.languages.items() if rule in own}
+        outside = {
+            "min_mean_word_length": [language for language, length in mean_word_lengths().items() if length < 3.5],
+            "max_mean_word_length": [language for language, length in mean_word_lengths().items() if length > 9],
+        }
+        return dict.fromkeys(outside.get(rule, ())) | {
+            language: own[rule] for language, own in self.languages.items() if rule in own
+        }
 
     def contract(self) -> Contract:
         """Return what it reads and writes; see `Stage`."""
@@ -136,7 +151,7 @@ class GopherQuality(Stage):
             reads=("text", "language"),
             writes=COLUMNS,
             rules=get_args(Rule),
-            assets={"char_classes": file_hash(TABLE)},
+            assets={"char_classes": file_hash(TABLE), "word_lengths": file_hash(WORD_LENGTHS)},
         )
 
     def build(self) -> Transform:

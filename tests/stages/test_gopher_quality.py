@@ -10,7 +10,7 @@ from hypothesis import given
 from dataproc.config import validate
 from dataproc.errors import ConfigError
 from dataproc.stage import BuiltStage, StageCounts, run_stages
-from stages.gopher_quality import COLUMNS, GopherQuality, Rule
+from stages.gopher_quality import COLUMNS, GopherQuality, Rule, mean_word_lengths
 from tests.dataproc.kernels.texts import PATHOLOGICAL, rows
 
 ALL_OFF: dict[str, Any] = dict.fromkeys(get_args(Rule))
@@ -131,6 +131,24 @@ class TestLanguages:
             assert apply(text, language)["drop_reason"] is None
         assert apply(self.chinese, "cmn")["gopher_mean_word_length"] == 1.0
         assert apply(self.chinese, "eng")["drop_reason"] == "min_mean_word_length"
+
+    @pytest.mark.parametrize(
+        ("text", "language", "limit"),
+        [
+            ("b\u1ea3o v\u1ec7 t\u1ed1t \u1edf \u0111\u00e2u v\u1eady " * 10, "vie", "min_mean_word_length"),
+            ("\ub098\ub294 \uc624\ub298 \ud559\uad50\uc5d0 \uac04\ub2e4 " * 15, "kor", "min_mean_word_length"),
+            ("inatsisartut qinigaanikkut oqaatigineqarpoq " * 20, "kal", "max_mean_word_length"),
+        ],
+    )
+    def test_languages_of_short_and_long_words(self, text: str, language: str, limit: str) -> None:
+        assert apply(text, language)["drop_reason"] is None
+        assert apply(text, None)["drop_reason"] == limit
+
+    def test_ordinary_texts_of_these_languages_lie_outside_the_papers_limits(self) -> None:
+        lengths = mean_word_lengths()
+        assert {"cmn", "jpn", "tha", "khm", "lao", "mya", "kor", "vie", "mal"} <= set(lengths)
+        assert {"eng", "deu", "fra", "rus", "ara", "hin", "fin", "tur"}.isdisjoint(lengths)
+        assert not [length for length in lengths.values() if 3.5 <= length <= 9]
 
     def test_unless_the_recipe_says_so(self) -> None:
         own: dict[str, Any] = {"zh": {"min_mean_word_length": 2, "min_words": 1000}}
