@@ -57,7 +57,7 @@ def test_paths_exist(name: str) -> None:
 @every_document
 def test_commands_exist(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
-    commands = set(re.findall(r"^## dataproc ([\w-]+)", TEXTS["docs/commands.md"], re.MULTILINE))
+    commands = set(re.findall(r"^## dataproc ([\w-]+)", pages()["commands.md"], re.MULTILINE))
     assert set(re.findall(r"[`$] ?make ([a-z-]+)", TEXTS[name])) <= targets
     assert set(re.findall(r"[`$] ?dataproc ([a-z][\w-]+)", TEXTS[name])) <= commands
 
