@@ -1,7 +1,7 @@
 """Typed frozen configs: YAML with `extends:` in, validated models out, and fingerprints of them.
 
-Unknown keys are errors with a suggestion, and every error names the file and the key. A child file is merged over its parent
-key by key; `key: null` takes an inherited entry of a mapping away.
+Unknown keys are errors with a suggestion, and every error names the file and the key. A child file is merged over its
+parent key by key; `key: null` takes an inherited entry of a mapping away.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def _sentence(model: type[BaseModel], item: Any, where: str) -> str:
     if item["type"] == "extra_forbidden":
         owner = _model_at(model, item["loc"][:-1])
         known = owner.model_fields if owner else {}
-        return f"{path} is not a key of {owner.__name__ if owner else 'this mapping'}.{suggest(str(item['loc'][-1]), known)}"
+        place = owner.__name__ if owner else "this mapping"
+        return f"{path} is not a key of {place}.{suggest(str(item['loc'][-1]), known)}"
     if item["type"] == "missing":
         return f"{path} must be given. Add it to the config."
     if item["type"] == "value_error":
@@ -67,8 +68,9 @@ def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] |
 def load_yaml(name: str, shipped: Path, kind: str) -> dict[str, Any]:
     """Return the mapping of a YAML file with its `extends:` chain merged in.
 
-    `name` is a path ending in .yaml/.yml, or the name of a file shipped in the folder `shipped`; `kind` ("recipe", "mix")
-    is only for messages. Raises ConfigError for a missing file, bad YAML, an unknown parent or a circle of parents.
+    `name` is a path ending in .yaml/.yml, or the name of a file shipped in the folder `shipped`; `kind` ("recipe",
+    "mix") is only for messages. Raises ConfigError for a missing file, bad YAML, an unknown parent or a circle of
+    parents.
     """
     return _load_chain(name, shipped, kind, seen=())
 
@@ -85,7 +87,9 @@ def _load_chain(name: str, shipped: Path, kind: str, seen: tuple[str, ...]) -> d
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} must be valid YAML: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must be a mapping of keys, got {type(values).__name__}. See the shipped {kind} files.")
+        raise ConfigError(
+            f"{path} must be a mapping of keys, got {type(values).__name__}. See the shipped {kind} files."
+        )
     parent = values.pop("extends", None)
     if parent is None:
         return values

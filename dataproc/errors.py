@@ -1,6 +1,7 @@
 """The errors a user can meet, each with the exit code that the command line returns for it.
 
-A message reads `Where.what must be <rule>, got <value>. <What to do>.` and names file, part and doc_id when data is at fault.
+A message reads `Where.what must be <rule>, got <value>. <What to do>.` and names file, part and doc_id when data is at
+fault.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 
 
 class DataprocError(Exception):
-    """Base of all errors that are the user's, the input's or the machine's fault; `exit_code` is what the shell sees."""
+    """Base of errors that are the user's, the input's or the machine's fault; the shell sees `exit_code`."""
 
     exit_code = 1
 

@@ -1,8 +1,9 @@
 """Regrouping rows by a partition id that we compute: everything about `exchange` that is the same on every engine.
 
-The map side cuts a unit's rows into pieces bounded by bytes and serialises the rows of each partition as one opaque block (an Arrow
-IPC stream). An engine moves blocks, never rows. The reduce side sorts a partition's blocks, through sorted runs on disk when they
-exceed the same bound, and feeds the reducer. Types are few (see `TYPES`) so that any engine can carry them and compare them alike.
+The map side cuts a unit's rows into pieces bounded by bytes and serialises the rows of each partition as one opaque
+block (an Arrow IPC stream). An engine moves blocks, never rows. The reduce side sorts a partition's blocks, through
+sorted runs on disk when they exceed the same bound, and feeds the reducer. Types are few (see `TYPES`) so that any
+engine can carry them and compare them alike.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class Block(NamedTuple):
 class Exchange:
     """One regrouping. All callables are pure and picklable.
 
-    source(unit) yields batches of `schema`, which has the int32 column named by `partition` with ids in [0, num_partitions).
-    reduce_fn takes a partition's rows sorted by `sort_by` and yields batches; a group may span batches.
-    sink(partition, rows) stores them and returns a report; it is called for empty partitions too.
-    `sort_by` must end in something that makes the order total, such as doc_id.
+    source(unit) yields batches of `schema`, which has the int32 column named by `partition` with ids in [0,
+    num_partitions). reduce_fn takes a partition's rows sorted by `sort_by` and yields batches; a group may span
+    batches. sink(partition, rows) stores them and returns a report; it is called for empty partitions too. `sort_by`
+    must end in something that makes the order total, such as doc_id.
     """
 
     name: str
@@ -61,7 +62,8 @@ class Exchange:
         for column in self.schema:
             if column.type not in TYPES:
                 raise SchemaError(
-                    f"Exchange.schema of {self.name}: {column.name} must be one of {', '.join(map(str, TYPES))}, got {column.type}."
+                    f"Exchange.schema of {self.name}: {column.name} must be one of {', '.join(map(str, TYPES))},"
+                    f" got {column.type}."
                     " Cast it (unsigned integers bit-cast to int64)."
                 )
         for name in (self.partition, *self.sort_by):
@@ -90,7 +92,8 @@ class Exchange:
             return
         if partitions[0] < 0 or partitions[-1] >= self.num_partitions:
             raise SchemaError(
-                f"Exchange.partition of {self.name} must be in [0, {self.num_partitions}), got {partitions[0]}..{partitions[-1]}."
+                f"Exchange.partition of {self.name} must be in [0, {self.num_partitions}),"
+                f" got {partitions[0]}..{partitions[-1]}."
             )
         starts = np.flatnonzero(np.diff(partitions, prepend=-1))
         for start, stop in zip(starts, [*starts[1:], len(partitions)], strict=True):
@@ -132,7 +135,7 @@ class Exchange:
 
 
 def _batch_rows(table: pa.Table) -> int:
-    return max(1, min(BATCH_ROWS, BATCH_BYTES * table.num_rows // max(1, table.nbytes)))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * int(table.num_rows) // max(1, int(table.nbytes))))
 
 
 def _write_stream(sink: Any, schema: pa.Schema, table: pa.Table) -> None:
@@ -165,8 +168,8 @@ class _Run:
 def merge(runs: list[_Run], keys: Sequence[str]) -> Rows:
     """Yield the rows of sorted runs in one sorted order.
 
-    Each round sorts the heads together and emits up to the first place where some run's head is used up: rows beyond it might come
-    after rows that this run has not shown yet.
+    Each round sorts the heads together and emits up to the first place where some run's head is used up: rows beyond it
+    might come after rows that this run has not shown yet.
     """
     while runs:
         table = pa.Table.from_batches([run.head for run in runs])

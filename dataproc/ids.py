@@ -1,7 +1,7 @@
 """Document ids and the xxh3 hashes of ids, texts, partitions and blocks (seed 0 everywhere).
 
-Words, lines and shingles use the kernel hash of `dataproc.kernels.hashing` instead. Python's own `hash` is never used: it
-differs between processes.
+Words, lines and shingles use the kernel hash of `dataproc.kernels.hashing` instead. Python's own `hash` is never used:
+it differs between processes.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ DOC_ID_BYTES = 16
 
 
 def doc_id(input_name: str, position: int) -> bytes:
-    """Return the 16-byte id of the document at `position` of `input_name`: xxh3_128 of `input NUL position`.
+    r"""Return the 16-byte id of the document at `position` of `input_name`: xxh3_128 of `input NUL position`.
 
     `position` is the byte offset of the gzip member or record (WARC, WET) or the row number from 0 (Parquet, JSONL).
-    Example: doc_id("a.warc.gz", 0).hex() == xxhash.xxh3_128_hexdigest(b"a.warc.gz\\x000")
+    Example: doc_id("a.warc.gz", 0).hex() == xxhash.xxh3_128_hexdigest(b"a.warc.gz\x000")
     """
     return xxhash.xxh3_128_digest(f"{input_name}\0{position}".encode())
 
 
 def hash64(data: bytes) -> int:
-    """Return xxh3_64 of the bytes, bit-cast to a signed int64 (engines have no unsigned types)."""
+    """Compute xxh3_64 of the bytes, bit-cast to a signed int64 (engines have no unsigned types)."""
     return signed64(xxhash.xxh3_64_intdigest(data))
 
 
 def signed64(value: int) -> int:
-    """Bit-cast an unsigned 64-bit integer to signed. Example: signed64(2**64 - 1) == -1."""
+    """Bit-cast an unsigned 64-bit integer to signed.
+
+    Example: signed64(2**64 - 1) == -1.
+    """
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
@@ -44,7 +47,7 @@ def file_hash(path: str | os.PathLike[str], chunk_bytes: int = 1 << 20) -> str:
 
 
 def hash_int64(values: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """Return xxh3_64 (seed 0) of the 8 little-endian bytes of each value: the library's function for many integers at once.
+    """Compute xxh3_64 (seed 0) of the 8 little-endian bytes of each of many integers at once.
 
     Example: int(hash_int64(np.array([7]))[0]) == xxhash.xxh3_64_intdigest((7).to_bytes(8, "little"))
     Source: XXH3 specification, inputs of 4 to 8 bytes.

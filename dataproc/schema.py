@@ -1,7 +1,8 @@
 """Arrow schemas of what readers yield and of the datasets of a run.
 
-Every reader (WARC, JSONL, ...) yields `RAW` batches; stages add columns; `html` never reaches storage. `doc_id` is 16 bytes,
-times are RFC 3339 strings in UTC, `input` and `position` are the two halves that make the id (see `dataproc.ids`).
+Every reader (WARC, JSONL, ...) yields `RAW` batches; stages add columns; `html` never reaches storage. `doc_id` is 16
+bytes, times are RFC 3339 strings in UTC, `input` and `position` are the two halves that make the id (see
+`dataproc.ids`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ RAW = pa.schema(
         ("http_status", pa.int32()),  # null when the input is not an HTTP capture
         ("content_type", pa.string()),  # lower-case media type without parameters
         ("charset", pa.string()),  # of the HTTP header only
-        ("truncated", pa.string()),  # WARC-Truncated's reason, "cut" when the body is shorter than declared; null when whole
+        (
+            "truncated",
+            pa.string(),
+        ),  # WARC-Truncated's reason, "cut" when the body is shorter than declared; null when whole
         ("html", pa.large_binary()),  # body as captured, transfer and content coding undone; null for text inputs
         ("text", pa.large_string()),  # text inputs only; null for captures
     ]

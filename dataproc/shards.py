@@ -3,8 +3,8 @@
     manifests/<dataset>/dataset.json          fingerprint, what it was made from, number of parts
     manifests/<dataset>/part-00000003.json    files with bytes, rows and block checksums; counters; seconds
 
-A part is done when its entry exists, and the entry is written after the data is in place. Resuming a dataset with another
-fingerprint is an error that names the keys that differ.
+A part is done when its entry exists, and the entry is written after the data is in place. Resuming a dataset with
+another fingerprint is an error that names the keys that differ.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Entry:
 class Dataset:
     """A dataset of a run: its name, what it is made from, and its number of parts.
 
-    `made_from` holds everything that decides the bytes: step config, stage versions, checksums of models and lists, versions of
-    libraries, fingerprints of the datasets read.
+    `made_from` holds everything that decides the bytes: step config, stage versions, checksums of models and lists,
+    versions of libraries, fingerprints of the datasets read.
     """
 
     folder: Folder
@@ -68,13 +68,19 @@ class Dataset:
         return fingerprint(self.made_from)
 
     def start(self) -> None:
-        """Write dataset.json, or check that the one there says the same; raises ResumeError naming the keys that differ."""
-        described = {"dataset": self.name, "fingerprint": self.fingerprint, "parts": self.parts, "made_from": self.made_from}
+        """Write dataset.json, or check the one that is there; raises ResumeError naming the keys that differ."""
+        described = {
+            "dataset": self.name,
+            "fingerprint": self.fingerprint,
+            "parts": self.parts,
+            "made_from": self.made_from,
+        }
         old = read_description(self.folder, self.name)
         if old is not None and old["fingerprint"] != self.fingerprint:
             differing = ", ".join(sorted(_differences(old["made_from"], json.loads(canonical_json(self.made_from)))))
             raise ResumeError(
-                f"{self.folder.url}: {self.name} must be made as before to be resumed, got other values of: {differing}."
+                f"{self.folder.url}: {self.name} must be made as before to be resumed,"
+                f" got other values of: {differing}."
                 f" Undo the change, choose another OUT, or rebuild with --redo {self.name.split('/')[0]}."
             )
         if old is None or (self.parts is not None and old["parts"] != self.parts):
@@ -83,7 +89,9 @@ class Dataset:
     def done(self) -> set[int]:
         """Return the parts whose entry exists."""
         start = f"manifests/{self.name}/part-"
-        return {int(name[len(start) : -5]) for name in self.folder.files(f"manifests/{self.name}") if name.startswith(start)}
+        return {
+            int(name[len(start) : -5]) for name in self.folder.files(f"manifests/{self.name}") if name.startswith(start)
+        }
 
     def complete(self) -> bool:
         """Say whether every part is done."""
@@ -97,7 +105,11 @@ class Dataset:
     def commit(self, part: int, files: Mapping[str, int], counters: Mapping[str, Any], seconds: float) -> Entry:
         """Write the entry of a part whose files (name -> rows) are in place, and return it."""
         entry = Entry(
-            part, self.fingerprint, tuple(File.of(self.folder, name, rows) for name, rows in files.items()), counters, seconds
+            part,
+            self.fingerprint,
+            tuple(File.of(self.folder, name, rows) for name, rows in files.items()),
+            counters,
+            seconds,
         )
         self.folder.write_text(entry_name(self.name, part), json.dumps(asdict(entry), sort_keys=True) + "\n")
         return entry
@@ -159,5 +171,5 @@ def stages_made_from(stages: Mapping[str, Stage]) -> dict[str, Any]:
 
 
 def library_versions(*names: str) -> dict[str, str]:
-    """Return the versions of distributions that can change bytes; pyarrow, which writes every part, always among them."""
+    """Return versions of distributions that can change bytes; pyarrow, which writes every part, is always in."""
     return {name: version(name) for name in sorted({"pyarrow", *names})}

@@ -1,8 +1,8 @@
 """The stage contract and the one loop that drives a chain of stages over a batch.
 
-A stage is a frozen config plus a pure function RecordBatch -> RecordBatch. It never removes, adds or reorders rows: it adds
-typed columns, or marks rows through `Drops`. The loop splits kept from dropped after each stage, so later stages don't work on
-dropped rows, and checks that no row is lost.
+A stage is a frozen config plus a pure function RecordBatch -> RecordBatch. It never removes, adds or reorders rows: it
+adds typed columns, or marks rows through `Drops`. The loop splits kept from dropped after each stage, so later stages
+don't work on dropped rows, and checks that no row is lost.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ class Drops:
 def with_columns(batch: pa.RecordBatch, columns: Mapping[str, pa.Array | npt.NDArray[np.generic]]) -> pa.RecordBatch:
     """Return the batch with each named column replaced or appended, in the order given."""
     arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
-    arrays.update({name: column if isinstance(column, pa.Array) else pa.array(column) for name, column in columns.items()})
+    arrays.update(
+        {name: column if isinstance(column, pa.Array) else pa.array(column) for name, column in columns.items()}
+    )
     return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
 
 
@@ -158,7 +160,9 @@ def run_stages(
     return batch, dropped
 
 
-def _split(stage: BuiltStage, batch: pa.RecordBatch, count: StageCounts) -> tuple[pa.RecordBatch, pa.RecordBatch | None]:
+def _split(
+    stage: BuiltStage, batch: pa.RecordBatch, count: StageCounts
+) -> tuple[pa.RecordBatch, pa.RecordBatch | None]:
     """Part the rows that the stage marked from the others, or turn the marks into flags when it only annotates."""
     if "drop_reason" not in batch.schema.names:
         return batch, None

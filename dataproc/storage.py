@@ -1,7 +1,7 @@
 """A run's folder, local or on any fsspec URL: whole files appear at once or not at all.
 
-Every file is first made under a scratch folder of this machine and then moved (local) or uploaded (object store) in one step, so a
-killed writer leaves nothing that a reader could trust. Names are relative, with "/" on every system.
+Every file is first made under a scratch folder of this machine and then moved (local) or uploaded (object store) in one
+step, so a killed writer leaves nothing that a reader could trust. Names are relative, with "/" on every system.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Folder:
     def local_path(self, name: str = "") -> Path:
         """Return the path of a file of a local folder; raises ConfigError when the folder is remote."""
         if not self.is_local:
-            raise ConfigError(f"Folder.url must be a local path here, got {self.url}. Copy the folder to this machine first.")
+            raise ConfigError(
+                f"Folder.url must be a local path here, got {self.url}. Copy the folder to this machine first."
+            )
         return Path(self._full(name))
 
     def scratch(self, name: str) -> Path:
@@ -75,7 +77,9 @@ class Folder:
         if self.is_local:
             target = Path(self._full(name))
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(making, "rb") as file:  # the manifest entry that follows must not outlive this data in a power cut
+            with open(
+                making, "rb"
+            ) as file:  # the manifest entry that follows must not outlive this data in a power cut
                 os.fsync(file.fileno())
             os.replace(making, target)
         else:

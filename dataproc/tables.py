@@ -1,7 +1,8 @@
 """Parquet parts: one writer whose bytes depend on the rows alone, and readers that hold sidecars to their documents.
 
-Row groups are cut by rows and by bytes of content, whatever batches came in, and every writer option is fixed, so equal rows give
-equal files on every engine. Sidecars are read by position; a doc_id that differs is an error naming part and row.
+Row groups are cut by rows and by bytes of content, whatever batches came in, and every writer option is fixed, so equal
+rows give equal files on every engine. Sidecars are read by position; a doc_id that differs is an error naming part and
+row.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ GROUP_BYTES = 16 << 20
 
 
 def part_name(dataset: str, part: int) -> str:
-    """Return the file name of a part. Example: part_name("documents", 3) == "documents/part-00000003.parquet"."""
+    """Return the file name of a part.
+
+    Example: part_name("documents", 3) == "documents/part-00000003.parquet".
+    """
     return f"{dataset}/part-{part:08d}.parquet"
 
 
@@ -35,7 +39,9 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     for field in schema:
         if field.name not in batch.schema.names:
             if batch.num_rows:
-                raise SchemaError(f'batch.{field.name} must be there, got columns {batch.schema.names}. Write it in a stage.')
+                raise SchemaError(
+                    f"batch.{field.name} must be there, got columns {batch.schema.names}. Write it in a stage."
+                )
             arrays.append(pa.nulls(0, field.type))
         else:
             column = batch[field.name]
@@ -60,11 +66,13 @@ def row_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
 
 def _is_binary(kind: pa.DataType) -> bool:
     types = pa.types
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind))
+    return bool(
+        types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
+    )
 
 
 class _Regroup:
-    """Cuts a stream of rows where the rows alone say: at `max_rows`, or after the row that brings the content to `max_bytes`."""
+    """Cuts a stream where the rows alone say: at `max_rows`, or after the row that fills `max_bytes`."""
 
     def __init__(self, max_rows: int, max_bytes: int) -> None:
         self._max_rows, self._max_bytes = max_rows, max_bytes
@@ -158,9 +166,13 @@ def read_part(
         with folder.open(name) as file:
             yield from read_groups(file, columns)
     except FileNotFoundError as error:
-        raise ShardError(f"{name} must exist, got no such file in {folder.url}. Run the step that writes it.") from error
+        raise ShardError(
+            f"{name} must exist, got no such file in {folder.url}. Run the step that writes it."
+        ) from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise ShardError(f"{name} must be a readable Parquet file, got: {error}. Run `dataproc verify` on the run.") from error
+        raise ShardError(
+            f"{name} must be a readable Parquet file, got: {error}. Run `dataproc verify` on the run."
+        ) from error
 
 
 def read_groups(file: BinaryIO, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -199,7 +211,8 @@ def read_aligned(
     Example: read_aligned(run, 0, {"documents": ["doc_id", "text"], "dedup": ["duplicate_of"]})
     """
     streams = {
-        name: _Rows(read_part(folder, name, part, dict.fromkeys(["doc_id", *columns]))) for name, columns in datasets.items()
+        name: _Rows(read_part(folder, name, part, list(dict.fromkeys(["doc_id", *columns]))))
+        for name, columns in datasets.items()
     }
     (main, rows), *sidecars = streams.items()
     row = 0
@@ -216,7 +229,9 @@ def read_aligned(
         yield table.combine_chunks().to_batches()[0]
     for name, sidecar in sidecars:
         if (more := sidecar.take(1)) is not None and more.num_rows:
-            raise ShardError(f"{part_name(name, part)} row {row} must not exist, got more rows than {part_name(main, part)} has.")
+            raise ShardError(
+                f"{part_name(name, part)} row {row} must not exist, got more rows than {part_name(main, part)} has."
+            )
 
 
 def check_ids(ids: pa.Array, beside: pa.Table | None, name: str, first_row: int) -> None:
@@ -230,4 +245,7 @@ def check_ids(ids: pa.Array, beside: pa.Table | None, name: str, first_row: int)
                 f"{name} row {first_row + row} must hold doc_id {want.as_py().hex()}, got {got.as_py().hex()}."
                 " The sidecar belongs to other documents; rebuild it with --redo."
             )
-    raise ShardError(f"{name} row {first_row + len(found)} must hold doc_id {ids[len(found)].as_py().hex()}, got the end of the file.")
+    raise ShardError(
+        f"{name} row {first_row + len(found)} must hold doc_id {ids[len(found)].as_py().hex()},"
+        " got the end of the file."
+    )

@@ -1,7 +1,7 @@
-"""The `dataproc` command: one function per verb, each a thin shell over the library; heavy imports wait until they are needed.
+"""The `dataproc` command: one function per verb, a thin shell over the library; heavy imports wait until needed.
 
-Exit codes: 0 well, 1 a problem found (verify), 2 wrong config or option, 3 input, 4 schema, 5 a unit or file failed, 6 the
-folder holds another run, 130 Ctrl-C.
+Exit codes: 0 well, 1 a problem found (verify), 2 wrong config or option, 3 input, 4 schema, 5 a unit or file failed, 6
+the folder holds another run, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -44,17 +44,25 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; defa
 def run(
     crawl: Annotated[
         str,
-        typer.Option(help='"sample", or a file, folder, glob or list of paths (.txt) of WARC or JSONL files, local or any fsspec URL.'),
+        typer.Option(help='"sample", or a file, folder, glob or .txt list of WARC or JSONL files, local or any URL.'),
     ],
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or the path of a .yaml file.")] = "default",
-    out: Annotated[str | None, typer.Option(help="Folder of the run; default: runs/CRAWL-RECIPE. An existing run is resumed.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder of the run; default: runs/CRAWL-RECIPE. An existing run is resumed.")
+    ] = None,
     engine: Annotated[EngineName, typer.Option(help="Where the work is done.")] = EngineName.local,
     workers: Workers = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first N files of the crawl.")] = None,
     redo: Annotated[
-        str | None, typer.Option(metavar="STEP", help="Rebuild a step and what builds on it: documents, signatures, dedup, scores, buckets, tokens.")
+        str | None,
+        typer.Option(
+            metavar="STEP",
+            help="Rebuild a step and what builds on it: documents, signatures, dedup, scores, buckets, tokens.",
+        ),
     ] = None,
-    reuse: Annotated[str | None, typer.Option(metavar="RUN", help="Take finished datasets with equal fingerprints from another run.")] = None,
+    reuse: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Take finished datasets with equal fingerprints from another run.")
+    ] = None,
 ) -> None:
     """Run a recipe on a crawl: documents, dedup, scores, tokens, mixture, report."""
     from dataproc.storage import Folder
@@ -111,7 +119,7 @@ def explain(
     document: Annotated[str, typer.Argument(metavar="URL|DOC_ID", help="A URL, or 32 hex digits.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Tell one document's whole life: where it came from, what was measured, what dropped or kept it, where its tokens are."""
+    """Tell one document's whole life: where it came from, what kept or dropped it, where its tokens are."""
     from dataproc.storage import Folder
     from jobs.explain import explain as find
     from jobs.explain import render

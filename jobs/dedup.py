@@ -1,12 +1,13 @@
 """documents/, signatures/ -> dedup/ and dropped/dedup/: exact duplicates, then near duplicates among what is left.
 
-Every phase is a dataset of its own below dedup/, filled by one exchange, so a killed run goes on at the part where it was:
+Every phase is a dataset of its own below dedup/, filled by one exchange, so a killed run goes on at the part where it
+was:
 
     exact_groups -> exact                        equal text hashes; decisions brought back to the documents' parts
-    round-0/{candidates,shingled,edges} ...      band members paired with their leader, then verified; failures form the next round
-    components-0/{large,small} ...               stars until nothing changes: every document points at the least of its component
-    near_groups                                  who is kept of each component
-    dedup                                        the sidecar: duplicate_of, reason, cluster_size
+    round-0/{candidates,shingled,edges} ...      band members paired with their leader, then verified; failures form the
+    next round components-0/{large,small} ...               stars until nothing changes: every document points at the
+    least of its component near_groups                                  who is kept of each component dedup
+    the sidecar: duplicate_of, reason, cluster_size
 
 A row is addressed by its place, part << 32 | row. The evidence (edges with their Jaccard) stays.
 """
@@ -46,6 +47,7 @@ MAX_COMPONENT_ROUNDS = 64
 SHINGLED = pa.schema([*CANDIDATES, ("shingles", pa.binary())])
 VERIFIED = pa.schema([*CANDIDATES, ("jaccard", pa.float64()), ("first", pa.bool_())])
 """`first` marks one row of each pair; the others are the same pair in further bands."""
+
 
 def run_dedup(run: Run) -> None:
     """Fill dedup/ and dropped/dedup/."""
@@ -129,7 +131,7 @@ class _Dedup:
         if groups.complete():
             return
         edges = self._verified_edges(config)
-        roots = self._components(edges)
+        roots = self._components(edges, config.min_jaccard)
         exact = "dedup/exact" if self.run.recipe.dedup.exact is not None else None
         attached = self.dataset("dedup/members", roots, parts=self.run.num_parts)
         self.run.regroup(
@@ -165,7 +167,9 @@ class _Dedup:
         """Run rounds of leading and verifying; return the names of the datasets with verified edges."""
         names: list[str] = []
         for number in range(config.max_rounds):
-            source: Callable[[int], Rows] = BandRows(self.run.folder, config, self.partitions, self.run.recipe.dedup.exact is not None)
+            source: Callable[[int], Rows] = BandRows(
+                self.run.folder, config, self.partitions, self.run.recipe.dedup.exact is not None
+            )
             units, reads = range(self.run.num_parts), "signatures"
             if number:
                 source = FailedRows(self.run.folder, names[-1], config.min_jaccard, self.partitions)
@@ -186,12 +190,16 @@ class _Dedup:
         edges = self.dataset(f"dedup/round-{number}/edges", shingled.name, parts=parts)
         if not edges.complete():
             by_key = ("band", "key", "doc_id")
-            self.run.regroup(candidates, _exchange(candidates, source, BANDS, by_key, pair_with_leader, CANDIDATES), units)
+            self.run.regroup(
+                candidates, _exchange(candidates, source, BANDS, by_key, pair_with_leader, CANDIDATES), units
+            )
             spread = pa.schema([("partition", pa.int32()), *CANDIDATES])
             by_member = ByPlace(folder, candidates.name, "place", spread)
             order = ("place", "a_place", "band")
             self.run.regroup(
-                shingled, _exchange(shingled, by_member, spread, order, AttachShingles(folder), SHINGLED), range(self.partitions)
+                shingled,
+                _exchange(shingled, by_member, spread, order, AttachShingles(folder), SHINGLED),
+                range(self.partitions),
             )
             spread = pa.schema([("partition", pa.int32()), *SHINGLED])
             by_leader = ByPlace(folder, shingled.name, "a_place", spread)
@@ -203,10 +211,13 @@ class _Dedup:
         shingled.discard()  # shingles travelled only to be compared: not worth keeping
         return edges.name, sum(entry.counters.get("rows_failed", 0) for entry in edges.entries())
 
-    def _components(self, edge_names: list[str]) -> str:
+    def _components(self, edge_names: list[str], min_jaccard: float) -> str:
         """Run large and small stars until the edges stay as they are; return the name of the last dataset."""
         source: Callable[[int], Rows] = VerifiedEdges(
-            self.run.folder, edge_names, self.run.recipe.dedup.minhash.min_jaccard, self.partitions  # type: ignore[union-attr]
+            self.run.folder,
+            edge_names,
+            min_jaccard,
+            self.partitions,
         )
         units, reads, before = range(self.run.num_parts), edge_names, None
         for number in range(MAX_COMPONENT_ROUNDS):
@@ -225,7 +236,9 @@ class _Dedup:
             before = digest
             source = StarEdges(self.run.folder, small.name, self.partitions, both_ways=True)
             units, reads = range(self.partitions), [small.name]
-        raise ShardError(f"dedup components must settle within {MAX_COMPONENT_ROUNDS} rounds, got no end. Report this as a bug.")
+        raise ShardError(
+            f"dedup components must settle within {MAX_COMPONENT_ROUNDS} rounds, got no end. Report this as a bug."
+        )
 
 
 def _exchange(
@@ -263,7 +276,6 @@ class _CountPairs:
         passed = batch["jaccard"].to_numpy() >= self.min_jaccard
         first = batch["first"].to_numpy(zero_copy_only=False)
         return {"pairs": int(first.sum()), "edges": int((first & passed).sum()), "rows_failed": int((~passed).sum())}
-
 
 
 def _digest_edges(batch: pa.RecordBatch) -> dict[str, int]:

@@ -37,10 +37,12 @@ MEMBERS = pa.schema([("partition", pa.int32()), ("place", pa.int64()), ("root", 
 
 
 def with_partition(batch: pa.RecordBatch, partition: npt.NDArray[Any]) -> pa.RecordBatch:
+    """Return the batch with its partition ids as an int32 column."""
     return with_columns(batch, {"partition": pa.array(partition.astype(np.int32))})
 
 
 def spread(keys: npt.NDArray[np.int64], partitions: int) -> npt.NDArray[np.uint64]:
+    """Return the partition of each key, by hash."""
     return hash_int64(keys) % np.uint64(partitions)
 
 
@@ -49,9 +51,9 @@ def _places(part: int, first_row: int, rows: int) -> npt.NDArray[np.int64]:
 
 
 def keep_order(batch: pa.RecordBatch, keep: str) -> npt.NDArray[np.int64]:
-    """Return an int64 per row, least for the document to keep; needs columns date and text_bytes. Unknown dates come last."""
+    """Return an int64 per row, least for the one to keep; needs date and text_bytes. Unknown dates come last."""
     if keep == "longest":
-        return -batch["text_bytes"].to_numpy()
+        return np.negative(batch["text_bytes"].to_numpy(), dtype=np.int64)
     if keep == "newest":
         return np.array([_newest_first(date) for date in batch["date"].to_pylist()], dtype=np.int64)
     return np.zeros(batch.num_rows, dtype=np.int64)
@@ -73,6 +75,7 @@ class ExactRows:
     partitions: int
 
     def __call__(self, part: int) -> Rows:
+        """Yield the rows of one part."""
         row = 0
         columns = {"signatures": ["doc_id", "text_hash", "text_bytes"], "documents": ["date"]}
         for batch in read_aligned(self.folder, part, columns):
@@ -97,6 +100,7 @@ class ByPlace:
     schema: pa.Schema
 
     def __call__(self, part: int) -> Rows:
+        """Yield the rows of one part."""
         for batch in read_part(self.folder, self.dataset, part):
             yield with_partition(batch, batch[self.column].to_numpy() >> 32)
 
@@ -109,6 +113,7 @@ class Stored:
     dataset: str
 
     def __call__(self, part: int) -> Rows:
+        """Yield the rows of one part."""
         return read_part(self.folder, self.dataset, part)
 
 
@@ -122,6 +127,7 @@ class BandRows:
     exact: bool
 
     def __call__(self, part: int) -> Rows:
+        """Yield the rows of one part."""
         dropped = np.array([], dtype=np.int64)
         if self.exact:
             decided = pa.Table.from_batches(read_part(self.folder, "dedup/exact", part), DECISIONS)
@@ -149,6 +155,7 @@ class FailedRows:
     partitions: int
 
     def __call__(self, part: int) -> Rows:
+        """Yield the rows of one part."""
         for batch in read_part(self.folder, self.edges, part, ["band", "key", "doc_id", "place", "jaccard"]):
             failed = batch.filter(pc.less(batch["jaccard"], self.min_jaccard))
             yield _by_key(failed.select(["band", "key", "doc_id", "place"]), self.partitions)
@@ -164,6 +171,7 @@ class VerifiedEdges:
     partitions: int
 
     def __call__(self, part: int) -> Rows:
+        """Yield the rows of one part."""
         from dataproc.kernels.union_find import components
 
         columns = ["place", "a_place", "jaccard", "first"]
@@ -187,6 +195,7 @@ class StarEdges:
     both_ways: bool
 
     def __call__(self, part: int) -> Rows:
+        """Yield the rows of one part."""
         for batch in read_part(self.folder, self.dataset, part):
             node, other = batch["node"].to_numpy(), batch["other"].to_numpy()
             if self.both_ways:
@@ -209,6 +218,7 @@ class Members:
     stars: str
 
     def __call__(self, part: int) -> Rows:
+        """Yield the rows of one part."""
         for batch in read_part(self.folder, self.stars, part):
             roots = np.unique(batch["other"].to_numpy())
             place = np.concatenate([batch["node"].to_numpy(), roots])

@@ -26,7 +26,10 @@ from stages.clusters import DECISIONS
 SIDECAR = pa.schema(
     [
         ("doc_id", pa.binary()),
-        ("duplicate_of", pa.binary()),  # the document kept in its stead, null for kept ones; may itself be a near duplicate
+        (
+            "duplicate_of",
+            pa.binary(),
+        ),  # the document kept in its stead, null for kept ones; may itself be a near duplicate
         ("dedup_reason", pa.string()),  # dedup.exact or dedup.minhash, null for kept ones
         ("cluster_size", pa.int64()),  # documents that a kept one stands for, itself included; null for dropped ones
     ]
@@ -43,6 +46,7 @@ class AttachSink:
     partitions: int
 
     def __call__(self, part: int, rows: Rows) -> Entry:
+        """Write one part and return its entry."""
         started = time.perf_counter()
         folder, name = self.dataset.folder, part_name(self.dataset.name, part)
         members = _unique_places(pa.Table.from_batches(rows, MEMBERS))
@@ -94,6 +98,7 @@ class SidecarSink:
     recipe: Recipe
 
     def __call__(self, part: int, rows: Rows) -> Entry:
+        """Write one part and return its entry."""
         started = time.perf_counter()
         folder, keep_text = self.dataset.folder, self.recipe.documents.dropped_text
         near = pa.Table.from_batches((batch.select(DECISIONS.names) for batch in rows), DECISIONS)
@@ -115,7 +120,9 @@ class SidecarSink:
                 reasons.update(lost["drop_reason"].to_pylist())
                 row += batch.num_rows
         counters = {"rows_in": out.rows, "rows_kept": out.rows - dropped.rows, "dropped": dict(reasons)}
-        return self.dataset.commit(part, {name: out.rows, dropped_name: dropped.rows}, counters, time.perf_counter() - started)
+        return self.dataset.commit(
+            part, {name: out.rows, dropped_name: dropped.rows}, counters, time.perf_counter() - started
+        )
 
     def _decide(self, ids: pa.Array, part: int, row: int, exact: pa.Table, near: pa.Table) -> pa.RecordBatch:
         rows = len(ids)
@@ -143,4 +150,7 @@ class SidecarSink:
         if self.recipe.dedup.minhash is None:
             return {"drop_value": nothing, "drop_limit": nothing}
         is_near = pc.equal(sidecar["dedup_reason"], "dedup.minhash")
-        return {"drop_value": nothing, "drop_limit": pc.if_else(is_near, self.recipe.dedup.minhash.min_jaccard, nothing)}
+        return {
+            "drop_value": nothing,
+            "drop_limit": pc.if_else(is_near, self.recipe.dedup.minhash.min_jaccard, nothing),
+        }

@@ -1,4 +1,4 @@
-"""crawl -> documents/ and dropped/documents/: read each unit, drive its rows through the stages, account for every one."""
+"""crawl -> documents/, dropped/documents/: read each unit, drive its rows through the stages, account for each."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from dataproc.inputs import ReadReport, Unit, read_unit
 
 from dataproc.errors import ShardError
 from dataproc.ids import doc_id
-from dataproc.inputs import ReadReport, Unit, read_unit
 from dataproc.schema import DROPPED
 from dataproc.shards import Dataset, Entry, library_versions, stages_made_from
 from dataproc.stage import BuiltStage, StageCounts, run_stages
@@ -35,7 +35,7 @@ class Located:
     @property
     def part(self) -> int:
         """Return the number of the part that the unit makes."""
-        return self.unit.unit
+        return int(self.unit.unit)
 
 
 def declare_documents(run: Run) -> Dataset:
@@ -72,13 +72,17 @@ class DocumentsTask:
         return pa.schema(list(self.recipe.document_columns().items()))
 
     def __call__(self, located: Located) -> Entry:
+        """Make the part of one unit and return its entry."""
         started = time.perf_counter()
         unit, part = located.unit, located.part
         report, counts = ReadReport(), dict[str, StageCounts]()
         kept_name, dropped_name = part_name("documents", part), part_name("dropped/documents", part)
         rows_in = text_bytes = 0
         folder = self.dataset.folder
-        with create_part(folder, kept_name, self._schema) as kept, create_part(folder, dropped_name, DROPPED) as dropped:
+        with (
+            create_part(folder, kept_name, self._schema) as kept,
+            create_part(folder, dropped_name, DROPPED) as dropped,
+        ):
             for batch in read_unit(unit, located.location, report, self.recipe.input):
                 rows_in += batch.num_rows
                 batch, lost = run_stages(self._stages, batch, counts)

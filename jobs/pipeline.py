@@ -1,4 +1,4 @@
-"""The whole path in order: crawl -> documents -> signatures -> dedup, scores -> buckets -> tokens -> mixture -> report."""
+"""The whole path: crawl -> documents -> signatures -> dedup, scores -> buckets -> tokens -> mixture -> report."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def read_order(folder: Folder) -> Order:
     try:
         record = json.loads(folder.read_text("run.json"))
     except FileNotFoundError as error:
-        raise ResumeError(f"{folder.url} must hold run.json, got no such file. Start a run with `dataproc run`.") from error
+        raise ResumeError(
+            f"{folder.url} must hold run.json, got no such file. Start a run with `dataproc run`."
+        ) from error
     order = record["order"]
     return Order(order["crawl"], Recipe.model_validate(order["recipe"]), order["recipe_name"], order["limit_files"])
 
@@ -110,7 +112,10 @@ def _declare(run: Run) -> list[Dataset]:
 
 
 def _run_steps(run: Run, inputs: Inputs) -> None:
-    units = [Located(Unit(**row), location.as_py()) for row, location in zip(inputs.units.to_pylist(), inputs.locations, strict=True)]
+    units = [
+        Located(Unit(**row), location.as_py())
+        for row, location in zip(inputs.units.to_pylist(), inputs.locations, strict=True)
+    ]
     run_documents(run, units)
     run_signatures(run)
     run_dedup(run)
@@ -131,7 +136,8 @@ def _write_units(run: Run, inputs: Inputs) -> None:
             checksums = block_checksums(file)
         old = read_description(run.folder, "units")
         if old is not None and old["made_from"]["units"] != checksums:
-            raise ResumeError(f"{run.folder.url}: the input must be as it was, got {_what_changed(run.folder, inputs.units)}. Choose another OUT.")
+            changed = _what_changed(run.folder, inputs.units)
+            raise ResumeError(f"{run.folder.url}: the input must be as it was, got {changed}. Choose another OUT.")
         if old is None:
             with run.folder.create("units.parquet") as target:
                 shutil.copy(path, target)
@@ -176,7 +182,9 @@ def _reuse(dataset: Dataset, other: Folder) -> None:
         return
     entries = [name for name in other.files(f"manifests/{dataset.name}") if name != description_name(dataset.name)]
     data = [file.name for entry in finished.entries() for file in entry.files]
-    kept = [name for name in other.files(dataset.name) if name not in set(data)]  # evidence below dedup/, bucket manifests
+    kept = [
+        name for name in other.files(dataset.name) if name not in set(data)
+    ]  # evidence below dedup/, bucket manifests
     for name in (*data, *kept, *entries):
         with other.open(name) as source, dataset.folder.create(name) as target, open(target, "wb") as sink:
             shutil.copyfileobj(source, sink)
@@ -193,7 +201,11 @@ def _write_record(run: Run, order: Order) -> None:
         },
         "seed": order.recipe.seed,
         "fingerprints": run.fingerprints,
-        "versions": {"dataproc-llm": version("dataproc-llm"), "python": platform.python_version(), **library_versions("numpy", "numba")},
+        "versions": {
+            "dataproc-llm": version("dataproc-llm"),
+            "python": platform.python_version(),
+            **library_versions("numpy", "numba"),
+        },
         "platform": platform.platform(),
         "git_commit": _git_commit(),
     }

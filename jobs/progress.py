@@ -1,4 +1,4 @@
-"""Live progress of long steps: units, documents/s, MB/s, kept share and time left; plain lines where there is no terminal."""
+"""Live progress of long steps: units, documents/s, MB/s, kept share, time left; plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Step:
     def line(self) -> str:
         """Return the figures in one line."""
         seconds = max(time.monotonic() - self.started, 1e-9)
-        parts = [f"{self.rows_in / seconds:,.0f} docs/s", f"{self.bytes / seconds / 1e6:,.1f} MB/s"] if self.rows_in else []
+        parts = (
+            [f"{self.rows_in / seconds:,.0f} docs/s", f"{self.bytes / seconds / 1e6:,.1f} MB/s"] if self.rows_in else []
+        )
         if self.rows_in and self.rows_kept != self.rows_in:
             parts.append(f"{self.rows_kept / self.rows_in:.1%} kept")
         return ", ".join(parts)
@@ -38,7 +40,13 @@ class Step:
         if not self.done:
             return "?"
         seconds = (time.monotonic() - self.started) / self.done * (self.units - self.done)
-        return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
+        return (
+            f"{seconds / 3600:.1f} h"
+            if seconds > 5400
+            else f"{seconds / 60:.1f} min"
+            if seconds > 90
+            else f"{seconds:.0f} s"
+        )
 
 
 class ProgressDisplay:
@@ -88,7 +96,10 @@ class ProgressDisplay:
 
         yield refresh
         seconds = time.monotonic() - step.started
-        self._print(f"{step.name}: {step.done:,} of {step.units:,} units in {seconds:.1f} s" + (f", {step.line()}" if step.line() else ""))
+        self._print(
+            f"{step.name}: {step.done:,} of {step.units:,} units in {seconds:.1f} s"
+            + (f", {step.line()}" if step.line() else "")
+        )
 
     def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+from dataproc.inputs import InputConfig
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from dataproc.config import Config, load_yaml, validate
 from dataproc.errors import ConfigError, suggest
-from dataproc.inputs import InputConfig
 from dataproc.schema import RAW
 from dataproc.stage import Stage, check_plan
 from dataproc.tokens.tokenizers import TokenizerConfig
-from stages.registry import STAGES
 from stages.exact_dedup import ExactDedup
 from stages.minhash_dedup import MinhashDedup
+from stages.registry import STAGES
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -28,7 +28,9 @@ def parse_stages(values: object) -> dict[str, Stage]:
     Example: {"english": {"use": "threshold", "column": "language_score", "min": 0.65}}
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"stages must be a mapping of names to fields, got {type(values).__name__}. See the shipped recipes.")
+        raise ConfigError(
+            f"stages must be a mapping of names to fields, got {type(values).__name__}. See the shipped recipes."
+        )
     return {name: _parse_stage(name, fields) for name, fields in values.items()}
 
 
@@ -36,7 +38,9 @@ def _parse_stage(name: str, fields: object) -> Stage:
     if isinstance(fields, Stage):
         return fields
     if fields is not None and not isinstance(fields, Mapping):
-        raise ConfigError(f"stages.{name} must be a mapping of fields, got {fields!r}. Write `{name}: {{}}` for the defaults.")
+        raise ConfigError(
+            f"stages.{name} must be a mapping of fields, got {fields!r}. Write `{name}: {{}}` for the defaults."
+        )
     values = dict(fields or {})
     kind = values.pop("use", name)
     if kind not in STAGES:
@@ -134,12 +138,14 @@ class Recipe(Config):
 def load_recipe(name: str) -> Recipe:
     """Return the checked recipe of a shipped name or a .yaml path.
 
-    Raises ConfigError, before anything starts, for unknown keys, stages and columns, with a suggestion; for values out of bounds;
-    for a score stage that drops and a policy without a bucket.
+    Raises ConfigError, before anything starts, for unknown keys, stages and columns, with a suggestion; for values out
+    of bounds; for a score stage that drops and a policy without a bucket.
     """
     recipe = validate(Recipe, load_yaml(name, RECIPES, "recipe"), name)
     if "bucket" not in recipe.policy_columns():
-        raise ConfigError(f"{name}: policy.stages must write the column bucket, got no stage that does. Add assign_bucket.")
+        raise ConfigError(
+            f"{name}: policy.stages must write the column bucket, got no stage that does. Add assign_bucket."
+        )
     for stage, config in recipe.scores.stages.items():
         if config.contract().rules:
             raise ConfigError(f"{name}: scores.stages.{stage} must not drop documents. Move it to policy.stages.")
@@ -148,10 +154,13 @@ def load_recipe(name: str) -> Recipe:
 
 
 def _check_flags(recipe: Recipe, name: str) -> None:
-    known = {f"{stage}.{rule}" for stage, c in recipe.documents.stages.items() if c.annotate for rule in c.contract().rules}
+    known = {
+        f"{stage}.{rule}" for stage, c in recipe.documents.stages.items() if c.annotate for rule in c.contract().rules
+    }
     known |= {f"{reason.split('.')[0]}.*" for reason in known}
     for reason in recipe.policy.drop_flagged:
         if reason not in known:
             raise ConfigError(
-                f'{name}: policy.drop_flagged names "{reason}", which no annotating stage gives.{suggest(reason, known)}'
+                f'{name}: policy.drop_flagged names "{reason}", which no annotating stage gives.'
+                f"{suggest(reason, known)}"
             )

@@ -32,7 +32,9 @@ class Run:
     num_parts: int
     fingerprints: dict[str, str] = field(default_factory=dict)
 
-    def dataset(self, name: str, made_from: Mapping[str, Any], reads: Sequence[str], parts: int | None = None) -> Dataset:
+    def dataset(
+        self, name: str, made_from: Mapping[str, Any], reads: Sequence[str], parts: int | None = None
+    ) -> Dataset:
         """Return a dataset of this run, its resume checked; `reads` names the datasets that its fingerprint builds on.
 
         Raises ResumeError when it is there already, made from something else.
@@ -55,7 +57,7 @@ class Run:
             self._collect(dataset.name, len(todo), self.engine.map(dataset.name, task, todo))
 
     def regroup(self, dataset: Dataset, spec: Exchange, units: Sequence[Any]) -> None:
-        """Run the exchange whose sink fills the dataset; parts that are done stay. Raises ShardError when units failed."""
+        """Run the exchange whose sink fills the dataset; done parts stay. Raises ShardError when units failed."""
         done = dataset.done()
         if len(done) < spec.num_partitions:
             scratch = self.folder.scratch(f"exchange/{dataset.name.replace('/', '-')}-{dataset.fingerprint}")
@@ -70,7 +72,11 @@ class Run:
                     failures.append(outcome)
                 else:
                     counters = outcome.counters
-                    advance(counters.get("rows_in", 0), counters.get("rows_kept", counters.get("rows_in", 0)), counters.get("bytes", 0))
+                    advance(
+                        counters.get("rows_in", 0),
+                        counters.get("rows_kept", counters.get("rows_in", 0)),
+                        counters.get("bytes", 0),
+                    )
         if failures:
             told = "\n".join(f"  {failure.error}" for failure in failures[:SHOWN_FAILURES])
             trace = failures[0].trace
@@ -90,6 +96,7 @@ class PartSink:
     """Counters to add up over the batches written."""
 
     def __call__(self, partition: int, rows: Rows) -> Entry:
+        """Write one partition and return its entry."""
         started = time.perf_counter()
         name = part_name(self.dataset.name, partition)
         counters: dict[str, int] = {}

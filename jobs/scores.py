@@ -44,6 +44,7 @@ class ScoresTask:
         return pa.schema([("doc_id", pa.binary()), *self.recipe.score_columns().items()])
 
     def __call__(self, part: int) -> Entry:
+        """Make one part and return its entry."""
         started = time.perf_counter()
         name = part_name("scores", part)
         counts: dict[str, StageCounts] = {}
@@ -59,5 +60,7 @@ class ScoresTask:
 
     def _documents(self, part: int) -> Iterator[pa.RecordBatch]:
         written = self.recipe.score_columns()
-        read = {column for stage in self.recipe.scores.stages.values() for column in stage.contract().reads} - written.keys()
+        read = {
+            column for stage in self.recipe.scores.stages.values() for column in stage.contract().reads
+        } - written.keys()
         return read_part(self.dataset.folder, "documents", part, ["doc_id", *sorted(read - {"doc_id"})])

@@ -51,6 +51,7 @@ class SignaturesTask:
     minhash: MinhashDedup | None
 
     def __call__(self, part: int) -> Entry:
+        """Make one part and return its entry."""
         started = time.perf_counter()
         name = part_name("signatures", part)
         size = 0

@@ -1,7 +1,8 @@
-"""documents/ and sidecars -> buckets/, dropped/tokens/, tokens/<bucket>/: decide what is trained on, then encode and shuffle it.
+"""documents/ and sidecars -> buckets/, dropped/tokens/, tokens/<bucket>/: decide what stays, then encode and shuffle.
 
-buckets/ is a sidecar that names the bucket of each document that stays, and counts what each bucket holds. From these counts every
-bucket gets its number of shards; a document goes to a shard, and to its place there, by a hash of (seed, doc_id): that is the shuffle.
+buckets/ is a sidecar that names the bucket of each document that stays, and counts what each bucket holds. From these
+counts every bucket gets its number of shards; a document goes to a shard, and to its place there, by a hash of (seed,
+doc_id): that is the shuffle.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from stages.tokenize_text import TokenizeText
 
 from dataproc.exchange import Exchange, Rows
 from dataproc.ids import hash64
@@ -30,6 +30,7 @@ from dataproc.tokens.shards import SOURCE_COLUMNS, ShardReport, TokenizerInfo, w
 from jobs.documents import build_stages, check_conservation, dropped_rows
 from jobs.recipe import Recipe
 from jobs.run import Run
+from stages.tokenize_text import TokenizeText
 
 SIDECAR = pa.schema([("doc_id", pa.binary()), ("bucket", pa.string())])
 """buckets/: the bucket of each document, null for those that dedup or the policy drops."""
@@ -74,6 +75,7 @@ class BucketsTask:
         return [*([flagged] if self.recipe.policy.drop_flagged else []), *build_stages(self.recipe.policy.stages)]
 
     def __call__(self, part: int) -> Entry:
+        """Make one part and return its entry."""
         started = time.perf_counter()
         name, dropped_name = part_name("buckets", part), part_name("dropped/tokens", part)
         counts: dict[str, StageCounts] = {}
@@ -90,7 +92,9 @@ class BucketsTask:
                 out.write(_sidecar(batch["doc_id"], kept))
                 if kept.num_rows:
                     docs.update(kept["bucket"].to_pylist())
-                    for bucket, size in zip(kept["bucket"].to_pylist(), pc.binary_length(kept["text"]).to_pylist(), strict=True):
+                    for bucket, size in zip(
+                        kept["bucket"].to_pylist(), pc.binary_length(kept["text"]).to_pylist(), strict=True
+                    ):
                         text_bytes[bucket] += size
         reasons = sum((count.dropped for count in counts.values()), Counter[str]())
         check_conservation(name, rows_in, docs.total(), dropped.rows, reasons)
@@ -140,13 +144,16 @@ def _sidecar(ids: pa.Array, kept: pa.RecordBatch) -> pa.RecordBatch:
 
 @dataclass(frozen=True)
 class Layout:
-    """How many shards each bucket has; partitions of the exchange are numbered through all buckets, in order of name."""
+    """How many shards each bucket has; partitions are numbered through all buckets, in order of name."""
 
     shards: Mapping[str, int]
 
     @classmethod
     def of(cls, text_bytes: Mapping[str, int], shard_text_bytes: int) -> Layout:
-        """Return the layout for what the buckets hold. Example: Layout.of({"a": 5, "b": 9}, 4).shards == {"a": 2, "b": 3}"""
+        """Return the layout for what the buckets hold.
+
+        Example: Layout.of({"a": 5, "b": 9}, 4).shards == {"a": 2, "b": 3}.
+        """
         return cls({bucket: max(1, -(-size // shard_text_bytes)) for bucket, size in sorted(text_bytes.items())})
 
     @cached_property
@@ -213,7 +220,7 @@ def run_tokens(run: Run) -> None:
 
 
 def shuffle_key(seed: int, doc_id: bytes) -> int:
-    """Return xxh3_64 of the seed (int64, little-endian) and the doc_id, as a signed integer: a document's place in its bucket."""
+    """Compute a document's place in its bucket: signed xxh3_64 of the seed (int64, little-endian) and doc_id."""
     return hash64(struct.pack("<q", seed) + doc_id)
 
 
@@ -228,9 +235,11 @@ class _Encoded:
 
     @cached_property
     def _tokenize(self) -> Transform:
-        return self.stage.build()
+        transform: Transform = self.stage.build()
+        return transform
 
     def __call__(self, part: int) -> Iterator[pa.RecordBatch]:
+        """Make one part and return its entry."""
         columns = {"documents": ["doc_id", "text", *SOURCE_COLUMNS.names], "buckets": ["bucket"]}
         for batch in read_aligned(self.folder, part, columns, batch_rows=512):
             batch = batch.filter(pc.is_valid(batch["bucket"]))
@@ -254,6 +263,7 @@ class _ShardSink:
     info: TokenizerInfo
 
     def __call__(self, partition: int, rows: Rows) -> Entry:
+        """Make one part and return its entry."""
         started = time.perf_counter()
         bucket, index = self.layout.locate(partition)
         report = write_shard(self.dataset.folder, f"tokens/{bucket}", index, rows, self.info)

@@ -1,4 +1,4 @@
-"""`dataproc verify RUN`: is every file of a run what its manifest says, and does every sidecar belong to its documents?"""
+"""`dataproc verify RUN`: is every file what its manifest says, and does every sidecar belong to its documents?"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Problem:
 
 
 def verify_run(folder: Folder) -> Iterator[Problem]:
-    """Yield every problem of a run, cheapest checks first: names, sizes, checksums, then sidecars row by row, then token shards."""
+    """Yield every problem: names, sizes and checksums, then sidecars row by row, then token shards."""
     known: set[str] = set()
     damaged: set[str] = set()
     for name in _datasets(folder):
@@ -54,8 +54,8 @@ def verify_run(folder: Folder) -> Iterator[Problem]:
                 yield Problem(name, "the file must belong to a manifest, got a file that none names. Remove it.")
     yield from _verify_sidecars(folder, damaged)
     for bucket in _buckets(folder):
-        for problem in verify_bucket(Folder(f"{folder.url}/tokens/{bucket}")):
-            yield Problem(f"tokens/{bucket}/{problem.file}", problem.sentence)
+        for found in verify_bucket(Folder(f"{folder.url}/tokens/{bucket}")):
+            yield Problem(f"tokens/{bucket}", str(found))
 
 
 def _datasets(folder: Folder) -> list[str]:
@@ -70,7 +70,10 @@ def _buckets(folder: Folder) -> list[str]:
 
 def _verify_file(folder: Folder, file: File) -> Iterator[Problem]:
     if not folder.exists(file.name):
-        yield Problem(file.name, f"the file must exist with {_rows(file)}, got none. Rebuild it with --redo {file.name.split('/')[0]}.")
+        yield Problem(
+            file.name,
+            f"the file must exist with {_rows(file)}, got none. Rebuild it with --redo {file.name.split('/')[0]}.",
+        )
         return
     size = folder.size(file.name)
     if size != file.bytes:
@@ -84,7 +87,9 @@ def _verify_file(folder: Folder, file: File) -> Iterator[Problem]:
             where = f"bytes {start}-{stop - 1}"
             if file.name.endswith(".parquet"):
                 where += f", {_rows_at(folder, file, start, stop)}"
-            yield Problem(file.name, f"{where} must have checksum {want}, got {got}: the file was changed after it was written.")
+            yield Problem(
+                file.name, f"{where} must have checksum {want}, got {got}: the file was changed after it was written."
+            )
 
 
 def _rows(file: File) -> str:

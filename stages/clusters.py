@@ -1,4 +1,4 @@
-"""Reducers over sorted groups: who leads a group, which documents form a component, and which one of a component is kept.
+"""Reducers over sorted groups: who leads a group, which documents form a component, which of them is kept.
 
 A group may span batches, so each reducer carries one row from batch to batch and never holds a group.
 Components: Kiveris et al. 2014, "Connected Components in MapReduce and Beyond", large-star and small-star.
@@ -35,8 +35,8 @@ def lead(
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch, npt.NDArray[np.bool_]]]:
     """Yield each batch of sorted rows with the leader's columns for each row and a mask of the rows that open a group.
 
-    A group is a run of rows with equal `keys`; its first row leads. Example: keys 1 1 2 with column a b c give leaders a a c and
-    starts [True, False, True].
+    A group is a run of rows with equal `keys`; its first row leads. Example: keys 1 1 2 with column a b c give leaders
+    a a c and starts [True, False, True].
     """
     carried: pa.RecordBatch | None = None
     for batch in rows:
@@ -62,7 +62,7 @@ def group_starts(batch: pa.RecordBatch, keys: Sequence[str]) -> npt.NDArray[np.b
 
 
 def large_star(rows: Rows) -> Rows:
-    """Reduce edges seen from both ends, sorted by (node, other): link each greater neighbour to the node's least one."""
+    """Link each greater neighbour to the node's least one; edges seen from both ends, sorted by (node, other)."""
     for batch, leaders, _ in lead(rows, ["node"], ["other"]):
         node, other = batch["node"].to_numpy(), batch["other"].to_numpy()
         least = np.minimum(node, leaders["other"].to_numpy())
@@ -70,7 +70,7 @@ def large_star(rows: Rows) -> Rows:
 
 
 def small_star(rows: Rows) -> Rows:
-    """Reduce edges from greater to smaller, sorted by (node, other): link the node and its neighbours to the least one."""
+    """Link the node and its neighbours to the least one; edges from greater to smaller, sorted by (node, other)."""
     for batch, leaders, starts in lead(rows, ["node"], ["other"]):
         node, other = batch["node"].to_numpy(), batch["other"].to_numpy()
         least = leaders["other"].to_numpy()
@@ -78,9 +78,7 @@ def small_star(rows: Rows) -> Rows:
         yield _edges(other, least, other != least)
 
 
-def _edges(
-    node: npt.NDArray[np.int64], other: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_]
-) -> pa.RecordBatch:
+def _edges(node: npt.NDArray[np.int64], other: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_]) -> pa.RecordBatch:
     pairs = np.unique(np.stack([node[keep], other[keep]], axis=1), axis=0)
     return pa.RecordBatch.from_arrays([pa.array(pairs[:, 0].copy()), pa.array(pairs[:, 1].copy())], schema=EDGES)
 
@@ -88,14 +86,15 @@ def _edges(
 class ChooseKeepers:
     """Reducer to DECISIONS: the first row of each group is kept and stands for the sum of the group's weights.
 
-    Rows have `group` columns, doc_id, place and weight (int64), sorted so that the best of a group comes first. Groups that stand for
-    one document give no rows.
+    Rows have `group` columns, doc_id, place and weight (int64), sorted so that the best of a group comes first. Groups
+    that stand for one document give no rows.
     """
 
     def __init__(self, *group: str) -> None:
         self._group = list(group)
 
     def __call__(self, rows: Rows) -> Rows:
+        """Yield DECISIONS."""
         open_: pa.RecordBatch | None = None  # the keeper of the last group, its weight the sum so far
         for batch in rows:
             if not batch.num_rows:

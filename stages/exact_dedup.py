@@ -13,8 +13,10 @@ class ExactDedup(Config):
 
 
 def text_hashes(texts: pa.Array) -> pa.Array:
-    """Return the 16-byte hash of each text (large_string -> binary), white space folded to single spaces and trimmed.
+    r"""Return the 16-byte hash of each text (large_string -> binary), white space folded to single spaces and trimmed.
 
-    Example: the hashes of "a  b\\n" and "a b" are equal, those of "a b" and "A b" are not.
+    Example: the hashes of "a  b\n" and "a b" are equal, those of "a b" and "A b" are not.
     """
-    return pa.array([xxhash.xxh3_128_digest(" ".join(text.split()).encode()) for text in texts.to_pylist()], pa.binary())
+    return pa.array(
+        [xxhash.xxh3_128_digest(" ".join(text.split()).encode()) for text in texts.to_pylist()], pa.binary()
+    )

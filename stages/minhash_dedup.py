@@ -1,9 +1,9 @@
-"""Near duplicates: MinHash over word shingles, banded, each candidate pair verified by the true Jaccard of its shingles.
+"""Near duplicates: MinHash over word shingles, banded, each candidate pair verified by its true Jaccard.
 
-Inside a band the least doc_id leads and every other member is compared with it; members that fail go to the band's next round, led
-by the least of the rest. So a band costs a linear number of pairs, however large, and none is skipped.
-Sources: Broder 1997; 14 x 8 bands over 5-word shingles: Penedo et al. 2024 (FineWeb), section 3.4. Signatures are datasketch 2's
-`affine32` on the kernel's shingle hashes.
+Inside a band the least doc_id leads and every other member is compared with it; members that fail go to the band's next
+round, led by the least of the rest. So a band costs a linear number of pairs, however large, and none is skipped.
+Sources: Broder 1997; 14 x 8 bands over 5-word shingles: Penedo et al. 2024 (FineWeb), section 3.4. Signatures are
+datasketch 2's `affine32` on the kernel's shingle hashes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MinhashDedup(Config):
 
 
 def signatures(texts: pa.Array, config: MinhashDedup) -> dict[str, pa.Array]:
-    """Return `minhash` (binary, num_hashes uint32 little-endian) and `shingles` (binary, sorted unique uint64 little-endian).
+    """Return `minhash` (num_hashes uint32) and `shingles` (sorted unique uint64), both binary, little-endian.
 
     A text without words has an empty shingle set and null signature: it is in no band.
     """
@@ -57,7 +57,9 @@ def signatures(texts: pa.Array, config: MinhashDedup) -> dict[str, pa.Array]:
     signature = minhash_signatures(hashes, offsets, config.num_hashes, config.seed)
     empty = offsets[1:] == offsets[:-1]
     rows = pa.array(np.arange(len(texts) + 1, dtype=np.int32) * (config.num_hashes * 4))
-    minhash = pa.Array.from_buffers(pa.binary(), len(texts), [None, rows.buffers()[1], pa.py_buffer(signature.tobytes())])
+    minhash = pa.Array.from_buffers(
+        pa.binary(), len(texts), [None, rows.buffers()[1], pa.py_buffer(signature.tobytes())]
+    )
     return {
         "minhash": pa.compute.if_else(pa.array(empty), pa.scalar(None, pa.binary()), minhash),
         "shingles": lists_to_binary(hashes, offsets),
@@ -67,13 +69,17 @@ def signatures(texts: pa.Array, config: MinhashDedup) -> dict[str, pa.Array]:
 def lists_to_binary(values: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64]) -> pa.Array:
     """Return a binary array whose items are the little-endian bytes of values[offsets[i]:offsets[i + 1]]."""
     ends = pa.array((offsets * 8).astype(np.int32))
-    return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, [None, ends.buffers()[1], pa.py_buffer(values.tobytes())])
+    return pa.Array.from_buffers(
+        pa.binary(), len(offsets) - 1, [None, ends.buffers()[1], pa.py_buffer(values.tobytes())]
+    )
 
 
 def binary_to_lists(column: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
     """Undo `lists_to_binary`; nulls are empty lists."""
     column = pa.compute.fill_null(column, b"")
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1].astype(np.int64)
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1].astype(
+        np.int64
+    )
     data = column.buffers()[2]
     values = np.frombuffer(data if data is not None else b"", np.uint8)[offsets[0] : offsets[-1]].view(np.uint64)
     return values, (offsets - offsets[0]) // 8
@@ -95,7 +101,7 @@ CANDIDATES = pa.schema([("a", pa.binary()), ("a_place", pa.int64()), *list(BANDS
 
 
 def band_rows(batch: pa.RecordBatch, config: MinhashDedup) -> Iterator[pa.RecordBatch]:
-    """Yield the rows (band, key, doc_id, place) of documents with columns minhash, doc_id, place; partition left to the caller."""
+    """Yield rows (band, key, doc_id, place) of documents with minhash, doc_id, place; no partition yet."""
     from dataproc.kernels.minhash import band_keys
 
     batch = batch.filter(pa.compute.is_valid(batch["minhash"]))
@@ -122,15 +128,17 @@ def pair_with_leader(rows: Rows) -> Rows:
 
 
 class AttachShingles:
-    """Reducer of candidates sorted by (place, a_place, band): adds the member's `shingles` to the first row of each pair.
+    """Adds the member's `shingles` to the first row of each pair; candidates sorted by (place, a_place, band).
 
-    The partition is the member's part, so its signatures are read in order beside the rows; other rows of a pair get null.
+    The partition is the member's part, so its signatures are read in order beside the rows; other rows of a pair get
+    null.
     """
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
 
     def __call__(self, rows: Rows) -> Rows:
+        """Yield the rows with the column added."""
         reader: _PlaceReader | None = None
         for batch, _, starts in lead(rows, ["place", "a_place"], []):
             reader = reader or _PlaceReader(self._folder, batch["place"][0].as_py() >> 32)
@@ -138,12 +146,13 @@ class AttachShingles:
 
 
 class Verify:
-    """Reducer of shingled candidates sorted by (a_place, place, band): adds the true `jaccard` to every row of a pair."""
+    """Adds the true `jaccard` to every row of a pair; shingled candidates sorted by (a_place, place, band)."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
 
     def __call__(self, rows: Rows) -> Rows:
+        """Yield the rows with the column added."""
         from dataproc.kernels.jaccard import jaccard_pairs
 
         reader: _PlaceReader | None = None

@@ -22,19 +22,21 @@ class Resources:
 
 @dataclass(frozen=True)
 class Failed:
-    """A unit that raised or whose worker died as often as allowed; `error` is a sentence, `trace` the worker's traceback."""
+    """A unit that raised, or whose worker kept dying; `error` is a sentence, `trace` the traceback."""
 
     unit: Any
     error: str
     trace: str = field(default="", repr=False)
 
 
+ANY = Resources()
+"""One core and whatever memory there is."""
+
+
 class Engine(Protocol):
     """The two verbs. Reports come in any order; a unit that fails gives `Failed` and never stops the others."""
 
-    def map(
-        self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = Resources()
-    ) -> Iterator[Any]:
+    def map(self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = ANY) -> Iterator[Any]:
         """Run fn on each unit and yield what it returns, as units end."""
         ...
 

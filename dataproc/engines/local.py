@@ -1,8 +1,8 @@
 """The local engine: a pool of processes and an exchange on disk; the reference for the others.
 
-Workers are spawned, not forked (numba, Arrow and gRPC threads do not survive a fork), each with a pipe of its own, so the parent
-knows which unit every worker is running. A worker that dies (out of memory, SIGKILL) is replaced and its unit run again, at most
-`MAX_TRIES` times; then the unit is `Failed`. Ctrl-C and the parent's death end all workers.
+Workers are spawned, not forked (numba, Arrow and gRPC threads do not survive a fork), each with a pipe of its own, so
+the parent knows which unit every worker is running. A worker that dies (out of memory, SIGKILL) is replaced and its
+unit run again, at most `MAX_TRIES` times; then the unit is `Failed`. Ctrl-C and the parent's death end all workers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from dataproc.engines import Failed, Resources
+from dataproc.engines import ANY, Failed, Resources
 from dataproc.errors import DataprocError
 from dataproc.exchange import Exchange
 
@@ -51,9 +51,7 @@ class LocalEngine:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def map(
-        self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = Resources()
-    ) -> Iterator[Any]:
+    def map(self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = ANY) -> Iterator[Any]:
         """Run fn on each unit; at most one unit per worker is in flight. See `Engine.map`."""
         waiting = deque((unit, 1) for unit in units)
         task = pickle.dumps(fn)
@@ -75,7 +73,7 @@ class LocalEngine:
                     else:
                         yield Failed(
                             worker.unit,
-                            f"{name}: the worker died {MAX_TRIES} times on {worker.unit} (last exit code {worker.exit_code})."
+                            f"{name}: the worker died {MAX_TRIES} times on {worker.unit}, exit code {worker.exit_code}."
                             " Give it more memory or fewer workers, or look at the unit.",
                         )
         except BaseException:  # Ctrl-C, or the caller's own error: units in flight must not go on in the background

@@ -17,10 +17,18 @@ SCHEMA = pa.schema([("partition", pa.int32()), ("key", pa.int64()), ("doc_id", p
 
 
 def batch(rows: list[tuple[int, int, bytes]]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array(list(column), kind) for column, kind in zip(zip(*rows, strict=True), SCHEMA.types, strict=True)], schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(list(column), kind) for column, kind in zip(zip(*rows, strict=True), SCHEMA.types, strict=True)],
+        schema=SCHEMA,
+    )
 
 
-def exchange(piece_bytes: int = 1 << 20, partitions: int = 3, schema: pa.Schema = SCHEMA, sort_by: tuple[str, ...] = ("key", "doc_id")) -> Exchange:
+def exchange(
+    piece_bytes: int = 1 << 20,
+    partitions: int = 3,
+    schema: pa.Schema = SCHEMA,
+    sort_by: tuple[str, ...] = ("key", "doc_id"),
+) -> Exchange:
     return Exchange(
         name="test",
         source=lambda unit: iter([batch(unit)] if unit else []),
@@ -44,7 +52,8 @@ def run(spec: Exchange, units: list[list[tuple[int, int, bytes]]], scratch: Path
 
 
 rows = st.lists(
-    st.tuples(st.integers(0, 2), st.integers(-(2**63), 2**63 - 1) | st.integers(0, 3), st.binary(max_size=3)), max_size=40
+    st.tuples(st.integers(0, 2), st.integers(-(2**63), 2**63 - 1) | st.integers(0, 3), st.binary(max_size=3)),
+    max_size=40,
 )
 
 
@@ -52,12 +61,17 @@ rows = st.lists(
 def test_every_row_reaches_its_partition_in_order(
     units: list[list[tuple[int, int, bytes]]], piece_bytes: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    want = [sorted((key, doc) for unit in units for part, key, doc in unit if part == partition) for partition in range(3)]
+    want = [
+        sorted((key, doc) for unit in units for part, key, doc in unit if part == partition) for partition in range(3)
+    ]
     assert run(exchange(piece_bytes), units, tmp_path_factory.mktemp("scratch")) == want
 
 
 def test_memory_bound_goes_through_runs_on_disk(tmp_path: Path) -> None:
-    many = [[(0, (i * 7919) % 20_011, i.to_bytes(4, "big")) for i in range(start, start + 5_000)] for start in range(0, 20_000, 5_000)]
+    many = [
+        [(0, (i * 7919) % 20_011, i.to_bytes(4, "big")) for i in range(start, start + 5_000)]
+        for start in range(0, 20_000, 5_000)
+    ]
     want = sorted((key, doc) for unit in many for _, key, doc in unit)
     assert run(exchange(piece_bytes=50_000, partitions=1), many, tmp_path) == [want]
     assert list(tmp_path.iterdir()) == []
@@ -70,7 +84,7 @@ def test_partition_out_of_range_is_an_error() -> None:
 
 def test_types_that_engines_compare_differently_are_refused() -> None:
     schema = pa.schema([("partition", pa.int32()), ("key", pa.uint64())])
-    with pytest.raises(SchemaError, match="key must be one of bool, int32, .*, got uint64"):
+    with pytest.raises(SchemaError, match=r"key must be one of bool, int32, .*, got uint64"):
         exchange(schema=schema, sort_by=("key",))
 
 

@@ -43,7 +43,10 @@ def test_the_same_config_resumes(folder: Folder) -> None:
 
 def test_another_config_is_an_error_that_names_the_keys(folder: Folder) -> None:
     Dataset(folder, "dedup/exact", {"dedup": {"keep": "newest", "min": 1}, "version": 1}, 1).start()
-    with pytest.raises(ResumeError, match=r"dedup/exact must be made as before .* got other values of: dedup.keep, dedup.seed. .*--redo dedup\."):
+    with pytest.raises(
+        ResumeError,
+        match=r"dedup/exact must be made as before .* got other values of: dedup.keep, dedup.seed. .*--redo dedup\.",
+    ):
         Dataset(folder, "dedup/exact", {"dedup": {"keep": "longest", "min": 1, "seed": 2}, "version": 1}, 1).start()
 
 

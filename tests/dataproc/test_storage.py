@@ -73,7 +73,7 @@ def test_scratch_of_a_local_run_is_inside_it(tmp_path: Path) -> None:
 
 
 def test_local_path_of_a_remote_folder_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="Folder.url must be a local path here, got memory://x"):
+    with pytest.raises(ConfigError, match=r"Folder.url must be a local path here, got memory://x"):
         Folder("memory://x").local_path("a")
 
 

@@ -1,7 +1,8 @@
-"""Parquet parts: bytes depend on rows alone, row groups are cut by rows and bytes, sidecars are held to their documents."""
+"""Parquet parts: bytes depend on rows alone, groups are cut by rows and bytes, sidecars belong to documents."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,7 +37,7 @@ def test_bytes_do_not_depend_on_batches(cuts: list[int], tmp_path_factory: pytes
         patch.setattr(tables, "GROUP_ROWS", 70)
         patch.setattr(tables, "GROUP_BYTES", 2000)
         write_parquet(folder / "one", [rows(0, 300, 30)], SCHEMA)
-        write_parquet(folder / "many", (rows(a, b, 30) for a, b in zip(bounds, bounds[1:], strict=False)), SCHEMA)
+        write_parquet(folder / "many", (rows(a, b, 30) for a, b in itertools.pairwise(bounds)), SCHEMA)
     assert (folder / "one").read_bytes() == (folder / "many").read_bytes()
 
 
@@ -79,7 +80,10 @@ def test_a_writer_that_fails_leaves_no_part(tmp_path: Path) -> None:
 
 
 def test_missing_column_is_an_error(tmp_path: Path) -> None:
-    with ParquetFile(tmp_path / "p", SCHEMA) as part, pytest.raises(SchemaError, match=r"batch.text must be there, got columns \['doc_id'\]"):
+    with (
+        ParquetFile(tmp_path / "p", SCHEMA) as part,
+        pytest.raises(SchemaError, match=r"batch.text must be there, got columns \['doc_id'\]"),
+    ):
         part.write(rows(0, 1).select(["doc_id"]))
 
 
@@ -121,7 +125,10 @@ def test_sidecar_columns_come_beside_the_documents(folder: Folder) -> None:
     [
         ([0, 1, 2, 3, 5, 4, 6, 7, 8, 9], r"scores/part-00000000.parquet row 4 must hold doc_id 0{31}4, got 0{31}5"),
         ([0, 1, 2, 3, 4, 5, 6], r"scores/part-00000000.parquet row 7 must hold doc_id 0{31}7, got the end of the file"),
-        ([*range(11)], r"scores/part-00000000.parquet row 10 must not exist, got more rows than documents/part-00000000.parquet"),
+        (
+            [*range(11)],
+            r"scores/part-00000000.parquet row 10 must not exist, got more rows than documents/part-00000000.parquet",
+        ),
     ],
 )
 def test_a_sidecar_of_other_documents_is_an_error(folder: Folder, ids: list[int], sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,8 +19,10 @@ Pairs = list[tuple[int, int]]
 def cut(table: pa.Table, cuts: list[int]) -> Rows:
     """The rows in batches cut anywhere, some of them empty."""
     bounds = [0, *sorted(min(c, table.num_rows) for c in cuts), table.num_rows]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
-        yield pa.RecordBatch.from_arrays([c.combine_chunks() for c in table.slice(start, stop - start).columns], schema=table.schema)
+    for start, stop in itertools.pairwise(bounds):
+        yield pa.RecordBatch.from_arrays(
+            [c.combine_chunks() for c in table.slice(start, stop - start).columns], schema=table.schema
+        )
 
 
 cuts = st.lists(st.integers(0, 30), max_size=4)
@@ -61,7 +64,10 @@ def test_small_star_links_node_and_neighbours_to_the_least() -> None:
     assert reduce(small_star, [(9, 4), (9, 2), (9, 7)], [1]) == {(9, 2), (4, 2), (7, 2)}
 
 
-@given(pairs=st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25)).filter(lambda p: p[0] != p[1]), max_size=40), cuts=cuts)
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25)).filter(lambda p: p[0] != p[1]), max_size=40),
+    cuts=cuts,
+)
 def test_stars_end_in_components(pairs: Pairs, cuts: list[int]) -> None:
     label = {node: node for pair in pairs for node in pair}
     for _ in label:
@@ -91,8 +97,11 @@ def test_keepers_stand_for_their_group(groups: list[int], weights: list[int], cu
             "weight": pa.array(weights, pa.int64()),
         }
     )
-    found = sorted((row["place"], row["duplicate_of"], row["cluster_size"]) for row in _rows(ChooseKeepers("root")(cut(table, cuts))))
-    want = []
+    found = sorted(
+        (row["place"], row["duplicate_of"], row["cluster_size"])
+        for row in _rows(ChooseKeepers("root")(cut(table, cuts)))
+    )
+    want: list[tuple[int, bytes | None, int | None]] = []
     for row, group in enumerate(groups):
         first, size = groups.index(group), sum(w for w, g in zip(weights, groups, strict=True) if g == group)
         if row != first:

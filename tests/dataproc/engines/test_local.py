@@ -73,7 +73,9 @@ def spec(source: object = numbers, reduce_fn: object = iter) -> Exchange:
     )
 
 
-WANT = [(part, [unit * 10 + value for unit in range(3) for value in range(10) if value % 3 == part]) for part in range(4)]
+WANT = [
+    (part, [unit * 10 + value for unit in range(3) for value in range(10) if value % 3 == part]) for part in range(4)
+]
 
 
 @pytest.fixture(scope="module")
@@ -143,5 +145,5 @@ def test_closing_an_unfinished_map_ends_the_workers() -> None:
 
 
 def test_workers_must_be_at_least_one() -> None:
-    with pytest.raises(ValueError, match="LocalEngine.workers must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"LocalEngine.workers must be at least 1, got 0"):
         LocalEngine(workers=0)
