@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,6 +132,10 @@ class StageCounts:
     dropped: Counter[str] = field(default_factory=Counter)  # "stage.rule" -> rows
     flagged: Counter[str] = field(default_factory=Counter)  # the same, of annotating stages
     seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts as JSON-able values."""
+        return {**vars(self), "dropped": dict(self.dropped), "flagged": dict(self.flagged)}
 
 
 def run_stages(

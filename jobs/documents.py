@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from dataproc.inputs import ReadReport, Unit, read_unit
+from dataproc.inputs import Unit, read_unit
+from dataproc.raw import ReadReport
 
 from dataproc.errors import ShardError
 from dataproc.ids import doc_id
@@ -101,7 +102,7 @@ class DocumentsTask:
             "rows_in": rows_in + len(report.failures),
             "rows_kept": kept.rows,
             "dropped": dict(reasons),
-            "stages": {name: asdict(count) for name, count in counts.items()},
+            "stages": {name: count.as_dict() for name, count in counts.items()},
             "records": dict(report.records),
             "bytes": unit.bytes,
             "lost_bytes": report.lost_bytes,

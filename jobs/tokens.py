@@ -11,7 +11,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -102,7 +102,7 @@ class BucketsTask:
             "rows_in": rows_in,
             "rows_kept": docs.total(),
             "dropped": dict(reasons),
-            "stages": {stage: asdict(count) for stage, count in counts.items()},
+            "stages": {stage: count.as_dict() for stage, count in counts.items()},
             "bucket_docs": dict(docs),
             "bucket_text_bytes": dict(text_bytes),
         }

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -52,3 +55,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if left_out or skipped:
         reporter.write_line(f"\nCI=true: {left_out} tests left out and {skipped} skipped; none may be.", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of recipe `default` on the sample crawl with two workers, made once; tests must not change it."""
+    out = tmp_path_factory.mktemp("sample") / "run"
+    command = [sys.executable, "-m", "jobs.cli", "run", "--crawl", "sample", "--out", str(out), "--workers", "2"]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return out
