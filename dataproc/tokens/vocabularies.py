@@ -170,7 +170,9 @@ def _from_json(path: Path, eos: str | None, bos: str | None) -> JsonVocabulary:
     named = json.loads(_read(neighbour)) if neighbour.is_file() else {}
     # Some files list no special tokens at all (tiny test tokenizers): then the vocabulary's own strings are searched.
     known = {**model["vocab"], **specials}
-    plain = {**content, "added_tokens": [token for token in added if not token.get("special")], "post_processor": None}
+    # What a file says of cutting, filling up and framing is about batches of examples, not about what a text's ids are.
+    plain = {**content, "truncation": None, "padding": None, "post_processor": None}
+    plain["added_tokens"] = [token for token in added if not token.get("special")]
     return JsonVocabulary(
         name=path.resolve().parent.name if path.stem == "tokenizer" else path.stem,
         sha256=hashlib.sha256(data).hexdigest(),
