@@ -9,7 +9,17 @@ from pathlib import Path
 
 import jobs
 
-COMPARED = ("documents", "dropped", "signatures", "dedup", "scores", "buckets", "tokens", "mixture.json", "units.parquet")
+COMPARED = (
+    "documents",
+    "dropped",
+    "signatures",
+    "dedup",
+    "scores",
+    "buckets",
+    "tokens",
+    "mixture.json",
+    "units.parquet",
+)
 """What has to be the same bytes however a run was made; run.json, report, logs and manifests hold times."""
 
 SAMPLE = Path(jobs.__file__).parent / "sample" / "crawl"
@@ -31,4 +41,6 @@ def dataproc(*words: str | Path, ok: bool = True) -> subprocess.CompletedProcess
 def checksums(run: Path) -> dict[str, str]:
     """Return the sha256 of every compared file of a run, by name."""
     files = [path for top in COMPARED for path in ([run / top] if (run / top).is_file() else (run / top).rglob("*"))]
-    return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}
+    return {
+        str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()
+    }

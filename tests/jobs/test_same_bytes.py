@@ -84,7 +84,9 @@ def test_another_recipe_in_the_same_folder_is_an_error(crawl: Path, tmp_path: Pa
     done = dataproc("run", "--crawl", crawl, "--out", tmp_path / "run", "--recipe", recipe, "--limit", "1", ok=False)
     assert done.returncode == 6
     assert "documents.stages.gopher_quality.config.min_words" in done.stderr
-    dataproc("run", "--crawl", crawl, "--out", tmp_path / "run", "--recipe", recipe, "--limit", "1", "--redo", "documents")
+    dataproc(
+        "run", "--crawl", crawl, "--out", tmp_path / "run", "--recipe", recipe, "--limit", "1", "--redo", "documents"
+    )
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["order"]["recipe"]["documents"]["stages"]["gopher_quality"]["min_words"] == 40
 

@@ -28,7 +28,8 @@ def test_a_whole_run_has_no_problem(sample_run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "dataset", ["documents", "dropped/documents", "signatures", "dedup", "dropped/dedup", "scores", "buckets", "dropped/tokens"]
+    "dataset",
+    ["documents", "dropped/documents", "signatures", "dedup", "dropped/dedup", "scores", "buckets", "dropped/tokens"],
 )
 def test_a_flipped_byte_is_found_with_file_and_rows(run: Path, dataset: str) -> None:
     path = max((run / dataset).glob("part-*.parquet"), key=lambda path: path.stat().st_size)
@@ -76,7 +77,10 @@ def test_swapped_sidecars_are_found_with_the_row(run: Path) -> None:
         entry = run / "manifests" / "scores" / f"part-0000000{part}.json"
         entry.write_text(entry.read_text().replace(f"part-0000000{3 - part}", f"part-0000000{part}"))
     found = problems(run)
-    assert [problem.split(": ")[0] for problem in found] == ["scores/part-00000001.parquet", "scores/part-00000002.parquet"]
+    assert [problem.split(": ")[0] for problem in found] == [
+        "scores/part-00000001.parquet",
+        "scores/part-00000002.parquet",
+    ]
     assert all("row 0 must hold doc_id" in problem for problem in found)
 
 

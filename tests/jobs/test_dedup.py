@@ -1,0 +1,200 @@
+"""Dedup end to end: planted clusters are found, the right copy stays, and neither parts nor partitions show in the result."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from dataproc.config import validate
+from dataproc.engines.local import LocalEngine
+from dataproc.ids import doc_id
+from dataproc.inputs import Unit, plan_units
+from dataproc.storage import Folder
+from jobs.dedup import run_dedup
+from jobs.documents import Located, run_documents
+from jobs.progress import ProgressDisplay
+from jobs.recipe import Recipe
+from jobs.run import Run
+from jobs.signatures import run_signatures
+
+
+@dataclass(frozen=True)
+class Document:
+    name: str
+    row: int
+    text: str
+    date: str
+
+    @property
+    def id(self) -> bytes:
+        return doc_id(self.name, self.row)
+
+
+def crawl_of(texts: list[str], files: int, folder: Path) -> list[Document]:
+    """Write the texts as JSONL files, row by row in turn; each is a day newer than the one before."""
+    documents = []
+    lines: list[list[str]] = [[] for _ in range(files)]
+    for index, text in enumerate(texts):
+        date = f"2024-01-{index % 28 + 1:02}T00:00:{index // 28:02}Z"
+        file = lines[index % files]
+        documents.append(Document(f"{index % files}.jsonl", len(file), text, date))
+        file.append(json.dumps({"text": text, "date": date}))
+    folder.mkdir(parents=True)
+    for number, file in enumerate(lines):
+        (folder / f"{number}.jsonl").write_text("\n".join(file) + "\n")
+    return documents
+
+
+def dedup(crawl: Path, out: Path, engine: LocalEngine, **dedup: Any) -> dict[bytes, dict[str, Any]]:
+    """Run the steps up to dedup and return its sidecar by doc_id."""
+    recipe = validate(
+        Recipe,
+        {
+            "description": "test",
+            "source": "test",
+            "documents": {"stages": {"extract_text": {}}},
+            "dedup": dedup,
+            "policy": {"stages": {}},
+        },
+        "test",
+    )
+    inputs = plan_units(str(crawl), unit_bytes=1 << 30)
+    run = Run(Folder(out), recipe, engine, ProgressDisplay(Console(quiet=True)), inputs.units.num_rows)
+    run.fingerprints["units"] = "test"
+    run_documents(
+        run,
+        [Located(Unit(**row), at.as_py()) for row, at in zip(inputs.units.to_pylist(), inputs.locations, strict=True)],
+    )
+    run_signatures(run)
+    run_dedup(run)
+    rows = [row for path in sorted((out / "dedup").glob("part-*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return {row.pop("doc_id"): row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    with LocalEngine(workers=2) as engine:
+        yield engine
+
+
+def article(seed: int, words: int = 200) -> str:
+    draw = random.Random(seed)
+    return " ".join(f"w{draw.randrange(5000)}" for _ in range(words))
+
+
+def near(text: str, seed: int) -> str:
+    """Change one word of the text: 5 of about 196 shingles, Jaccard about 0.95."""
+    words = text.split()
+    words[random.Random(seed).randrange(20, 180)] = f"changed{seed}"
+    return " ".join(words)
+
+
+def planted() -> list[str]:
+    """30 single articles; a cluster of 12 near copies; 5 exact copies of one that has a near copy too; an exact pair."""
+    texts = [article(seed) for seed in range(30)]
+    texts += [near(article(100), seed) for seed in range(12)]
+    texts += [article(200)] * 5 + [near(article(200), 1)]
+    texts += [article(300) + " end", article(300).replace(" ", "\n\t") + "  end\n"]
+    random.Random(7).shuffle(texts)
+    return texts
+
+
+def key(text: str) -> int:
+    """The planted cluster of a text, told by its first words, which `near` leaves alone."""
+    return hash(tuple(text.split()[:20]))
+
+
+def test_planted_clusters_are_found_and_the_newest_stays(tmp_path: Path, engine: LocalEngine) -> None:
+    documents = crawl_of(planted(), 3, tmp_path / "crawl")
+    found = dedup(tmp_path / "crawl", tmp_path / "run", engine)
+    assert found.keys() == {document.id for document in documents}
+    clusters: dict[int, list[Document]] = {}
+    for document in documents:
+        clusters.setdefault(key(document.text), []).append(document)
+    for cluster in clusters.values():
+        newest = max(cluster, key=lambda one: one.date)
+        folded = {" ".join(one.text.split()) for one in cluster}
+        kept = [one for one in cluster if found[one.id]["duplicate_of"] is None]
+        assert [one.id for one in kept] == [newest.id]
+        assert found[newest.id]["cluster_size"] == len(cluster)
+        for one in cluster:
+            reason = found[one.id]["dedup_reason"]
+            assert (reason is None) == (one is newest)
+            if reason == "dedup.exact":
+                keeper = next(other for other in cluster if other.id == found[one.id]["duplicate_of"])
+                assert " ".join(keeper.text.split()) == " ".join(one.text.split())
+        exact = sum(found[one.id]["dedup_reason"] == "dedup.exact" for one in cluster)
+        assert exact == len(cluster) - len(folded)
+
+
+def test_longest_and_first_are_other_policies(tmp_path: Path, engine: LocalEngine) -> None:
+    base = article(1)
+    documents = crawl_of([base + " more words here", base, base + " tail"], 1, tmp_path / "crawl")
+    longest = dedup(tmp_path / "crawl", tmp_path / "longest", engine, keep="longest")
+    assert longest[documents[0].id]["cluster_size"] == 3
+    first = dedup(tmp_path / "crawl", tmp_path / "first", engine, keep="first")
+    assert first[min(document.id for document in documents)]["cluster_size"] == 3
+
+
+@pytest.mark.parametrize("partition_bytes", [2_000, 10_000])
+def test_partitions_do_not_show(tmp_path: Path, engine: LocalEngine, partition_bytes: int) -> None:
+    crawl_of(planted(), 4, tmp_path / "crawl")
+    one = dedup(tmp_path / "crawl", tmp_path / "one", engine)
+    assert dedup(tmp_path / "crawl", tmp_path / "many", engine, partition_bytes=partition_bytes) == one
+    assert len(list((tmp_path / "many" / "dedup" / "exact_groups").glob("part-*"))) > 3
+
+
+def test_failed_members_are_led_again(tmp_path: Path, engine: LocalEngine) -> None:
+    """Bands of one row: nearly every pair of these pages meets, the leader's page is like none, yet the others find each other."""
+    frame = " ".join(f"menu{i}" for i in range(60))
+    pages = [f"{frame} {article(seed, 40)}" for seed in range(6)]
+    documents = crawl_of(
+        [*pages, near(pages[3] + " " + article(9, 150), 1), pages[3] + " " + article(9, 150)], 2, tmp_path / "c"
+    )
+    found = dedup(tmp_path / "c", tmp_path / "run", engine, minhash={"num_bands": 8, "rows_per_band": 1})
+    dropped = [document for document in documents if found[document.id]["duplicate_of"] is not None]
+    assert [document.id for document in dropped] == [documents[-2].id]
+    assert found[documents[-2].id]["duplicate_of"] == documents[-1].id
+    assert (tmp_path / "run" / "dedup" / "round-1" / "edges").is_dir()
+
+
+def test_documents_without_words_are_no_near_duplicates(tmp_path: Path, engine: LocalEngine) -> None:
+    documents = crawl_of(["...", "!!!", "???", "!!!"], 1, tmp_path / "crawl")
+    found = dedup(tmp_path / "crawl", tmp_path / "run", engine)
+    assert [found[document.id]["dedup_reason"] for document in documents] == [None, "dedup.exact", None, None]
+
+
+def test_edges_hold_the_true_jaccard(tmp_path: Path, engine: LocalEngine) -> None:
+    texts = [article(1), near(article(1), 5)]
+    documents = crawl_of(texts, 1, tmp_path / "crawl")
+    dedup(tmp_path / "crawl", tmp_path / "run", engine)
+    rows = pq.read_table(tmp_path / "run" / "dedup" / "round-0" / "edges").to_pylist()
+    shingles = [{tuple(text.split()[i : i + 5]) for i in range(len(text.split()) - 4)} for text in texts]
+    jaccard = len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
+    first = [row for row in rows if row["first"]]
+    assert [(row["a"], row["doc_id"]) for row in first] == [tuple(sorted(document.id for document in documents))]
+    assert first[0]["jaccard"] == pytest.approx(jaccard, abs=1e-12)
+
+
+@settings(max_examples=5)
+@given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=8), files=st.integers(1, 3), seed=st.integers(0, 99))
+def test_any_clusters_keep_one_each(
+    sizes: list[int], files: int, seed: int, tmp_path_factory: pytest.TempPathFactory, engine: LocalEngine
+) -> None:
+    texts = [near(article(1000 * seed + c), c * 10 + i) for c, size in enumerate(sizes) for i in range(size)]
+    random.Random(seed).shuffle(texts)
+    folder = tmp_path_factory.mktemp("any")
+    documents = crawl_of(texts, files, folder / "crawl")
+    found = dedup(folder / "crawl", folder / "run", engine)
+    kept = [document for document in documents if found[document.id]["duplicate_of"] is None]
+    assert sorted(key(one.text) for one in kept) == sorted({key(one.text) for one in documents})
+    assert sum(found[one.id]["cluster_size"] for one in kept) == len(documents)
