@@ -1,0 +1,68 @@
+"""WARC files -> batches of documents.
+
+Every `response` and `resource` record is a document, whatever its status or type: later stages drop it with a reason.
+Other records are only counted. How records are found and what damage costs stands in `dataproc.warc_records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from dataproc.http_message import Headers, media_type, parse_response
+from dataproc.members import Window
+from dataproc.raw import RawRows, ReadReport, utc_time
+from dataproc.warc_records import DOCUMENT_TYPES, Record, first_value, read_records
+
+
+def read_warc(
+    file: BinaryIO, input_name: str, report: ReadReport, *, batch_bytes: int, max_record_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Yield the documents of a WARC file in its order as batches of `schema.RAW` of about `batch_bytes`.
+
+    The compression is told by the end of `input_name` (.gz, .zst, .lz4), else by the first bytes. Bodies are cut at
+    `max_record_bytes` (truncated = "length"). `report` is added to as the file is read; its failures have the causes of
+    `dataproc.members.Members` and `bad_header`.
+    Raises InputError when the file is not what its name says: it neither begins like one nor holds any record.
+    Example: read_warc(file, "a.warc.gz", ReadReport(), batch_bytes=1 << 25, max_record_bytes=1 << 24)
+    """
+    rows = RawRows(input_name, batch_bytes)
+    window = Window(file)
+    report.input_bytes += window.size
+    for record in read_records(window, input_name, report, max_record_bytes):
+        if record.kind in DOCUMENT_TYPES:
+            _add_document(rows, record, max_record_bytes)
+        if rows.full:
+            yield rows.take()
+    last = rows.take()
+    if last.num_rows:
+        yield last
+
+
+def _add_document(rows: RawRows, record: Record, max_record_bytes: int) -> None:
+    """Add a response or resource to the rows."""
+    content_type, charset = media_type(first_value(record.fields, "content-type"))
+    truncated, status, body = record.truncated, None, record.block
+    if content_type == "application/http" or (record.kind == "response" and body.startswith(b"HTTP/")):
+        message = parse_response(body, max_record_bytes)
+        status, content_type, charset, body = message.status, message.content_type, message.charset, message.body
+        truncated = truncated or ("cut" if message.cut else "length" if message.over else None)
+    rows.add(
+        position=record.position,
+        length=record.length,
+        url=_url(record.fields),
+        date=utc_time(first_value(record.fields, "warc-date")),
+        http_status=status,
+        content_type=content_type,
+        charset=charset,
+        truncated=truncated,
+        html=body,
+    )
+
+
+def _url(fields: Headers) -> str | None:
+    """Return WARC-Target-URI, without the angle brackets that some versions of wget write."""
+    url = first_value(fields, "warc-target-uri")
+    return (url.removeprefix("<").removesuffix(">") or None) if url else None
