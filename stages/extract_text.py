@@ -37,7 +37,7 @@ class ExtractText(Stage):
         return Contract(
             reads=("html", "text", "charset"),
             writes={"text": pa.large_string()},
-            rules=("max_html_bytes", "max_depth", "min_chars"),
+            rules=tuple(rule for rule in ("max_html_bytes", "max_depth", "min_chars") if getattr(self, rule)),
             libraries=libraries[self.extractor],
         )
 
@@ -89,7 +89,9 @@ def _decode(body: bytes, charset: str | None) -> str:
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
     encoding = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
-    return str(bytes_to_str(body, encoding or detect_encoding(body, html5_compatible=True, from_html_meta=True) or "utf-8"))
+    return str(
+        bytes_to_str(body, encoding or detect_encoding(body, html5_compatible=True, from_html_meta=True) or "utf-8")
+    )
 
 
 def _resiliparse() -> Extractor:

@@ -26,7 +26,8 @@ class HttpResponse(Stage):
     def contract(self) -> Contract:
         """Read what the reader gives; write nothing."""
         reads = ("http_status", "content_type", "truncated", "html", "text")
-        return Contract(reads=reads, rules=("statuses", "content_types", "drop_truncated", "empty"))
+        rules = [rule for rule in ("statuses", "content_types", "drop_truncated") if getattr(self, rule)]
+        return Contract(reads=reads, rules=(*rules, "empty"))
 
     def build(self) -> Transform:
         """Return the function."""

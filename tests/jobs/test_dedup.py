@@ -1,4 +1,4 @@
-"""Dedup end to end: planted clusters are found, the right copy stays, and neither parts nor partitions show in the result."""
+"""Dedup end to end: planted clusters are found, the right copy stays, neither parts nor partitions show."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def near(text: str, seed: int) -> str:
 
 
 def planted() -> list[str]:
-    """30 single articles; a cluster of 12 near copies; 5 exact copies of one that has a near copy too; an exact pair."""
+    """Return 30 articles, a cluster of 12 near copies, 5 exact copies with a near copy, and an exact pair."""
     texts = [article(seed) for seed in range(30)]
     texts += [near(article(100), seed) for seed in range(12)]
     texts += [article(200)] * 5 + [near(article(200), 1)]
@@ -154,7 +154,7 @@ def test_partitions_do_not_show(tmp_path: Path, engine: LocalEngine, partition_b
 
 
 def test_failed_members_are_led_again(tmp_path: Path, engine: LocalEngine) -> None:
-    """Bands of one row: nearly every pair of these pages meets, the leader's page is like none, yet the others find each other."""
+    """Bands of one row, so nearly every pair meets: the leader is like none, yet the others find each other."""
     frame = " ".join(f"menu{i}" for i in range(60))
     pages = [f"{frame} {article(seed, 40)}" for seed in range(6)]
     documents = crawl_of(

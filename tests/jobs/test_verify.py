@@ -1,4 +1,4 @@
-"""`verify` finds a flipped byte in each dataset, a missing part, swapped sidecars and an extra file, and names file and rows."""
+"""`verify` finds flipped bytes, missing parts, swapped sidecars and extra files, and names file and rows."""
 
 from __future__ import annotations
 
