@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from dataproc.inputs import Unit, read_unit
-from dataproc.raw import ReadReport
 
 from dataproc.errors import ShardError
 from dataproc.ids import doc_id
+from dataproc.inputs import Unit, read_unit
+from dataproc.raw import ReadReport
 from dataproc.schema import DROPPED
 from dataproc.shards import Dataset, Entry, library_versions, stages_made_from
 from dataproc.stage import BuiltStage, StageCounts, run_stages

@@ -84,8 +84,8 @@ def explain(folder: Folder, key: str) -> Lives:
     found += [run.life_of_dropped(row) for _, _, row in run.find("dropped/documents", column, value)]
     if not found:
         raise InputError(
-            f"explain needs a document of this run, got no {column} {key} in the {run.num_parts} parts of documents/
-            and" " dropped/documents/. Copy a URL or doc_id from the report."
+            f"explain needs a document of this run, got no {column} {key} in the {run.num_parts} parts of"
+            " documents/ and dropped/documents/. Copy a URL or doc_id from the report."
         )
     return Lives(sorted(found, key=lambda life: life.doc_id))
 
@@ -188,7 +188,7 @@ class _RunReader:
                     yield {"doc_id": other.hex(), "jaccard": row["jaccard"], "band": row["band"], "linked": linked}
 
     def _tokens(self, bucket: str, doc_id: bytes) -> Row | None:
-        """Return where a document's tokens are, and the text that they decode to;
+        """Return where a document's tokens are, and the text that they decode to.
 
         None before the tokens step is done.
         """

@@ -1,8 +1,8 @@
 """The funnel of a run: what each rule of each step dropped, and what is left, read from the manifests' counters alone.
 
 Entries are added up one at a time, so memory depends on the number of rules and buckets, not on the number of parts.
-Rules of a stage act in order and the first that holds is the reason, so each row of the funnel starts with what the
-row above it kept.
+Rules of a stage act in order and the first that holds is the reason, so each row of the funnel starts with what the row
+above it kept.
 """
 
 from __future__ import annotations
@@ -183,10 +183,7 @@ def read_funnel(folder: Folder) -> Funnel:
 
 
 def _read_plan(folder: Folder) -> tuple[Plan, tuple[str, ...]]:
-    """Return the rules of the run's recipe;
-
-    A note instead when this version of the software does not know them any more.
-    """
+    """Return the rules of the run's recipe, or a note when this version of the software cannot read it any more."""
     try:
         recipe = read_recipe(folder)
         return _plan(recipe), ()
@@ -195,10 +192,7 @@ def _read_plan(folder: Folder) -> tuple[Plan, tuple[str, ...]]:
 
 
 def read_recipe(folder: Folder) -> Recipe:
-    """Return the recipe that run.json records;
-
-    Raises InputError without one, ConfigError when it is not valid any more.
-    """
+    """Return the recipe that run.json records; raises InputError without one, ConfigError for one of another version."""
     return validate(Recipe, read_record(folder)["order"]["recipe"], f"{folder.url}/run.json: recipe")
 
 
@@ -272,10 +266,7 @@ class _Tally:
             del least[EXAMPLE_PARTS:]
 
     def flow(self, plan: Mapping[str, tuple[str, ...]]) -> StepFlow:
-        """Return the step with stages and rules in the order of the plan;
-
-        Unplanned ones follow, those that saw most rows first.
-        """
+        """Return the step, its stages and rules in the order of the plan; unplanned ones follow, most rows first."""
         by_stage: dict[str, Counter[str]] = {}
         for reason, rows in self.dropped.items():
             stage, _, rule = reason.partition(".")
@@ -327,8 +318,8 @@ def check_rows(where: str, rows_in: int, rows_kept: int, dropped: Mapping[str, i
     """Raise ShardError when in = kept + dropped (failed among them) does not hold."""
     if rows_in != rows_kept + sum(dropped.values()):
         raise ShardError(
-            f"{where}: rows in must be rows kept plus dropped plus failed, got {rows_in} = {rows_kept} +
-            {sum(dropped.values())}." " Rebuild the step with --redo, and report this if it stays."
+            f"{where}: rows in must be rows kept plus dropped plus failed, got {rows_in} = {rows_kept} +"
+            f" {sum(dropped.values())}. Rebuild the step with --redo, and report this if it stays."
         )
 
 
@@ -360,8 +351,8 @@ def _buckets(folder: Folder, decided: _Tally | None) -> tuple[Bucket, ...]:
             name for name in documents | decided.bucket_docs if documents[name] != decided.bucket_docs[name]
         )[0]
         raise ShardError(
-            f"tokens/{wrong}: documents must be the {decided.bucket_docs[wrong]} that buckets/ put there, got
-            {documents[wrong]}." " Rebuild with --redo tokens."
+            f"tokens/{wrong}: documents must be the {decided.bucket_docs[wrong]} that buckets/ put there,"
+            f" got {documents[wrong]}. Rebuild with --redo tokens."
         )
     found = [
         Bucket(name, rows, decided.bucket_text_bytes[name], tokens[name], shards[name])
@@ -439,12 +430,14 @@ def _bucket_table(funnel: Funnel) -> Table:
 
 
 def share(part: int, whole: int) -> str:
-    """Return a share in percent that never rounds something to nothing.
+    """Return a share in percent that never rounds something to nothing, or less than all to all.
 
-    Example: share(1, 8) == "12.5%", share(1, 10**6) == "<0.1%".
+    Example: share(1, 8) == "12.5%", share(1, 10**6) == "<0.1%", share(10**6 - 1, 10**6) == ">99.9%".
     """
     if not whole:
         return "-"
-    if part and part / whole < 0.0005:
+    if 0 < part / whole < 0.0005:
         return "<0.1%"
+    if 0.9995 <= part / whole < 1:
+        return ">99.9%"
     return f"{part / whole:.1%}"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from dataproc.inputs import InputConfig
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from dataproc.config import Config, load_yaml, validate
 from dataproc.errors import ConfigError, suggest
+from dataproc.inputs import InputConfig
 from dataproc.schema import RAW
 from dataproc.stage import Stage, check_plan
 from dataproc.tokens.tokenizers import TokenizerConfig
