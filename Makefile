@@ -19,7 +19,7 @@ ARGS ?=
 UPGRADE ?=
 
 # Extras that tests need, beside the group `dev`.
-TEST_EXTRAS := datasketch,torch
+TEST_EXTRAS := datasketch,lz4,tokenizers,torch
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev pipeline test test-slow lint format docs lock clean

@@ -30,7 +30,7 @@ ALLOWED = {
     "dataproc.tokens": {"dataproc", "dataproc.kernels"},
     "dataproc.loader": {"dataproc.tokens", "dataproc", "dataproc.kernels"},
     "classifiers": {"dataproc", "dataproc.kernels"},
-    "stages": {"classifiers", "dataproc", "dataproc.kernels"},
+    "stages": {"classifiers", "dataproc.tokens", "dataproc", "dataproc.kernels"},
 }
 ALLOWED["jobs"] = {*ALLOWED}
 
