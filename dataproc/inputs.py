@@ -1,61 +1,64 @@
-"""What a crawl consists of: the plan of its work units, and the reader of each format.
+"""What a run reads: finds the files of a crawl, cuts them into units of work, and opens a unit with the reader of its
+format.
 
-A crawl is a file, a folder, a glob or a text file of paths, local or on any fsspec URL. Its files, sorted by name, become units; an
-uncompressed JSONL file above `unit_bytes` is cut into ranges of lines. What is stored of a unit is its name below the crawl root,
-never where the crawl lies.
+`input`, the name of a file in ids and datasets, is its path below the crawl root, so a crawl that moves keeps its
+ids: below the folder; below the last folder of a glob before its first wildcard; the name alone for a single file;
+the line without scheme and host in a list of paths.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any
 
 import fsspec
 import pyarrow as pa
-from pydantic import Field
+from pydantic import PositiveInt
 
 from dataproc.config import Config
+from dataproc.crawl_files import CrawlFile, file_format, find_files, with_sizes
 from dataproc.errors import InputError
-from dataproc.jsonl import JsonlColumns, first_lines, read_jsonl
-from dataproc.raw import Failure, RawRows, ReadReport, utc_time
+from dataproc.jsonl import JsonlColumns, read_jsonl
+from dataproc.raw import Failure, ReadReport
 from dataproc.warc import read_warc
 
-__all__ = ["Failure", "InputConfig", "Inputs", "RawRows", "ReadReport", "Unit", "plan_units", "read_unit", "utc_time"]
+__all__ = ["UNITS", "Failure", "InputConfig", "Inputs", "ReadReport", "Unit", "plan_units", "read_unit"]
 
-FORMATS = {
-    "warc": (".warc", ".warc.gz", ".warc.zst", ".warc.lz4"),
-    "jsonl": (".jsonl", ".jsonl.gz", ".jsonl.zst"),
-}
-LISTS = (".txt", ".paths")
+SPLITTABLE = (".jsonl",)
+BATCH_BYTES = 32 << 20
+COUNT_BYTES = 8 << 20
 
 UNITS = pa.schema(
     [
-        ("unit", pa.int32()),
+        ("unit", pa.int32()),  # number of the part that it makes
         ("input", pa.string()),  # path below the crawl root
-        ("format", pa.string()),
-        ("start", pa.int64()),  # byte range; a line belongs to the range that it starts in
-        ("end", pa.int64()),  # -1 = to the end of the file
-        ("first_row", pa.int64()),  # number of the first line of the range
-        ("bytes", pa.int64()),
+        ("format", pa.string()),  # warc or jsonl
+        ("start", pa.int64()),  # bytes of the file where its records may start
+        ("end", pa.int64()),  # -1 = the end of the file
+        ("first_row", pa.int64()),  # number of its first line, 0 for other formats
+        ("bytes", pa.int64()),  # stored size, -1 when the server does not say
     ]
 )
+"""units.parquet: the plan of a run, sorted by input bytes and start."""
 
 
 class InputConfig(Config):
-    """How a crawl is cut into units and read."""
+    """How the input is cut and read."""
 
-    unit_bytes: int = Field(256 << 20, gt=0)
-    """Files that can be split are, above this size."""
-    batch_bytes: int = Field(32 << 20, gt=0)
-    """Content of a batch; bounds memory, never the result."""
-    max_record_bytes: int = Field(16 << 20, gt=0)
-    """Bodies are cut here and marked truncated."""
+    unit_bytes: PositiveInt = 256 << 20
+    """Files that can be split are cut into units of about this many stored bytes."""
+
+    max_record_bytes: PositiveInt = 16 << 20
+    """Longer records are cut (WARC, truncated = "length") or failures (JSONL, `failed.too_long`)."""
+
     jsonl: JsonlColumns = JsonlColumns()
-    """Names of the fields of JSONL documents."""
+    """The keys of JSON Lines documents."""
 
 
-class Unit(NamedTuple):
+@dataclass(frozen=True)
+class Unit:
     """A row of UNITS."""
 
     unit: int
@@ -69,110 +72,78 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The plan of a crawl: units, and where to open each; locations are never stored with the units."""
+    """The units of a crawl and, row by row, where to open them; locations never enter anything stored."""
 
     units: pa.Table
     locations: pa.Array
 
 
-class _File(NamedTuple):
-    input: str
-    location: str
-    bytes: int
-
-
 def plan_units(crawl: str, *, unit_bytes: int, limit_files: int | None = None) -> Inputs:
-    """Return the plan of a crawl, sorted by the bytes of `input`, then by `start`.
+    """Return the units of a crawl: a file, a folder (searched to its depth), a glob, or a list of paths, local or any
+    fsspec URL.
 
-    Raises InputError when the crawl is missing, empty, of no known format, or names one input twice.
+    A list is a .txt or .paths file (.gz too) of one path or URL a line; relative lines start from its folder. In
+    folders and globs, files of other formats and names that start with a dot are passed over. `limit_files` takes the
+    first files only.
+    Raises InputError when nothing is found, a format is unknown, or two files have one input name.
+    Example: plan_units("crawl/*.warc.gz", unit_bytes=1 << 28).units["input"] -> ["a.warc.gz", "b.warc.gz"]
     """
-    files = sorted(_files(crawl), key=lambda file: file.input.encode())[:limit_files]
-    if not files:
-        known = ", ".join(end for ends in FORMATS.values() for end in ends)
-        raise InputError(f"CRAWL must hold files of a known format ({known}), got none in {crawl}. Check the path.")
-    for before, after in zip(files, files[1:], strict=False):
-        if before.input == after.input:
-            raise InputError(f'CRAWL must name each input once, got "{after.input}" twice. Remove one.')
-    rows: list[dict[str, Any]] = []
-    locations: list[str] = []
-    for file in files:
-        for start, end, first_row in _ranges(file, unit_bytes):
-            size = (file.bytes if end == -1 else end) - start
-            unit = Unit(len(rows), file.input, _format(file.input) or "", start, end, first_row, size)
-            rows.append(unit._asdict())
+    files = sorted(find_files(crawl), key=lambda file: file.input.encode())
+    repeated = [name for name, count in Counter(file.input for file in files).items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"{crawl}: the name of each input must be unlike the others, got {repeated[0]} twice. Rename one."
+        )
+    rows, locations = [], []
+    for file in with_sizes(files[:limit_files]):
+        for start, end, first_row, size in _ranges(file, unit_bytes):
+            format_name = file_format(file.input)
+            rows.append((len(rows), file.input, format_name, start, end, first_row, size))
             locations.append(file.location)
-    return Inputs(pa.Table.from_pylist(rows, UNITS), pa.array(locations, pa.string()))
+    units = pa.Table.from_pylist([dict(zip(UNITS.names, row, strict=True)) for row in rows], schema=UNITS)
+    return Inputs(units, pa.array(locations, pa.string()))
 
 
-def _format(name: str) -> str | None:
-    return next((kind for kind, ends in FORMATS.items() if name.lower().endswith(ends)), None)
+def read_unit(
+    unit: Unit, location: str, report: ReadReport, config: InputConfig, *, batch_bytes: int = BATCH_BYTES
+) -> Iterator[pa.RecordBatch]:
+    """Yield the documents of a unit as batches of `schema.RAW`; `report` is added to.
+
+    Raises InputError when the file is gone or is not what its name says.
+    """
+    try:
+        with fsspec.open(location, "rb") as file:
+            limits = {"batch_bytes": batch_bytes, "max_record_bytes": config.max_record_bytes}
+            if unit.format == "warc":
+                yield from read_warc(file, unit.input, report, **limits)
+            elif unit.format == "jsonl":
+                span = {"start": unit.start, "end": unit.end, "first_row": unit.first_row}
+                yield from read_jsonl(file, unit.input, report, **span, **limits, columns=config.jsonl)
+            else:
+                raise InputError(
+                    f"{unit.input}: format must be one of {_formats()}, got {unit.format}. Plan the run again."
+                )
+    except (FileNotFoundError, PermissionError) as error:
+        raise InputError(f"{location} must be readable, got {error.strerror or error}. Put it back.") from error
 
 
-def _files(crawl: str) -> Iterator[_File]:
-    fs, path = fsspec.core.url_to_fs(crawl)
-    if any(char in path for char in "*?["):
-        root = path[: min(path.index(char) for char in "*?[" if char in path)].rpartition("/")[0]
-        yield from _known(fs, fs.glob(path), root)
-    elif fs.isdir(path):
-        yield from _known(fs, fs.find(path), path)
-    elif not fs.exists(path):
-        raise InputError(f"CRAWL must exist, got no {crawl}. Check the path.")
-    elif path.lower().endswith(LISTS):
-        for line in cast(bytes, fs.cat_file(path)).decode().splitlines():
-            if line.strip():
-                yield _listed(line.strip())
-    elif _format(path) is None:
-        known = ", ".join(end for ends in FORMATS.values() for end in ends)
-        raise InputError(f"CRAWL must be a file of a known format ({known}), got {crawl}. Rename or convert it.")
-    else:
-        yield from _known(fs, [path], path.rpartition("/")[0])
+def _ranges(file: CrawlFile, unit_bytes: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (start, end, first_row, bytes) of each unit of a file;
 
-
-def _known(fs: Any, paths: list[str], root: str) -> Iterator[_File]:
-    for path in paths:
-        if _format(path) is not None and not fs.isdir(path):
-            name = path.removeprefix(root).lstrip("/")
-            yield _File(name, str(fs.unstrip_protocol(path)), int(fs.size(path)))
-
-
-def _listed(line: str) -> _File:
-    """Return the file of a line of a list: its input is the line without scheme and host."""
-    fs, path = fsspec.core.url_to_fs(line)
-    if _format(line) is None or not fs.exists(path):
-        raise InputError(f"CRAWL must list files of a known format that exist, got {line}. Correct the list.")
-    rest = line.split("://", 1)
-    name = rest[1].partition("/")[2] if len(rest) == 2 and rest[0] != "file" else rest[-1].lstrip("/")
-    return _File(name, line, int(fs.size(path)))
-
-
-def _ranges(file: _File, unit_bytes: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (start, end, first row) of the units of a file."""
-    if not file.input.lower().endswith(".jsonl") or file.bytes <= unit_bytes:
-        yield 0, -1, 0
+    Splitting one takes a pass over it to count its lines.
+    """
+    if file.bytes <= unit_bytes or not file.input.lower().endswith(SPLITTABLE):
+        yield 0, -1, 0, file.bytes
         return
-    starts = range(0, file.bytes, unit_bytes)
-    with fsspec.open(file.location, "rb") as opened:
-        rows = first_lines(cast(BinaryIO, opened), starts)
-    for start, first_row in zip(starts, rows, strict=True):
-        yield start, min(start + unit_bytes, file.bytes), first_row
-
-
-def read_unit(unit: Unit, location: str, report: ReadReport, config: InputConfig) -> Iterator[pa.RecordBatch]:
-    """Yield the documents of a unit as batches of `schema.RAW`; `report` is added to. Raises InputError."""
-    with fsspec.open(location, "rb") as opened:
-        file = cast(BinaryIO, opened)
-        if unit.format == "warc":
-            yield from read_warc(
-                file, unit.input, report, batch_bytes=config.batch_bytes, max_record_bytes=config.max_record_bytes
-            )
-        else:
-            yield from read_jsonl(
-                file,
-                unit.input,
-                report,
-                start=unit.start,
-                end=unit.end,
-                first_row=unit.first_row,
-                batch_bytes=config.batch_bytes,
-                columns=config.jsonl,
-            )
+    with fsspec.open(file.location, "rb") as stored:
+        row = 0  # lines that start before `start`
+        for start in range(0, file.bytes, unit_bytes):
+            end = min(start + unit_bytes, file.bytes)
+            yield start, end, row, end - start
+            # A line starts at 0 and behind each newline, so those that start in [start, end) show one byte earlier.
+            row += start == 0
+            stored.seek(max(start - 1, 0))
+            left = end - 1 - stored.tell()
+            while left > 0 and (chunk := stored.read(min(left, COUNT_BYTES))):
+                row += chunk.count(b"\n")
+                left -= len(chunk)

@@ -106,11 +106,11 @@ def mix(
     """Make mixture.json from a run's token shards: tokens, epochs and what is missing per bucket."""
     from dataproc.storage import Folder
     from jobs.mixture import render, write_mixture
-    from jobs.pipeline import read_order
+    from jobs.pipeline import mix_tokens, read_order
 
     folder = Folder(run)
-    mixture = write_mixture(folder, mix, read_order(folder).recipe.seed, out)
-    console.print(render(mixture))
+    seed = read_order(folder).recipe.seed
+    console.print(render(mix_tokens(folder, mix, seed) if out is None else write_mixture(folder, mix, seed, out)))
 
 
 @app.command()

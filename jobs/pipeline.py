@@ -122,9 +122,19 @@ def _run_steps(run: Run, inputs: Inputs) -> None:
     run_scores(run)
     run_buckets(run)
     run_tokens(run)
-    write_mixture(run.folder, run.recipe.mix, run.recipe.seed)
+    mix_tokens(run.folder, run.recipe.mix, run.recipe.seed)
     write_report(run.folder)
     run.folder.remove_scratch()
+
+
+def mix_tokens(folder: Folder, mix: str, seed: int) -> Any:
+    """Write mixture.json of a run and its manifest entry; return the mixture."""
+    mixture = write_mixture(folder, mix, seed)
+    dataset = Dataset(folder, "mixture", {"mix": mix, "seed": seed}, 1)
+    dataset.discard()
+    dataset.start()
+    dataset.commit(0, {"mixture.json": -1}, {}, 0.0)
+    return mixture
 
 
 def _write_units(run: Run, inputs: Inputs) -> None:

@@ -217,6 +217,9 @@ def run_tokens(run: Run) -> None:
         reports.setdefault(bucket, []).append(ShardReport(**entry.counters["shard"]))
     for bucket, shards in reports.items():
         write_manifest(run.folder, f"tokens/{bucket}", info, shards)
+    manifests = Dataset(run.folder, "tokens/manifests", {"reads": dataset.fingerprint}, 1)
+    manifests.start()
+    manifests.commit(0, {f"tokens/{bucket}/manifest.json": -1 for bucket in reports}, {}, 0.0)
 
 
 def shuffle_key(seed: int, doc_id: bytes) -> int:

@@ -47,7 +47,6 @@ def verify_run(folder: Folder) -> Iterator[Problem]:
                 for problem in _verify_file(folder, file):
                     damaged.add(file.name)
                     yield problem
-    known |= {f"tokens/{bucket}/manifest.json" for bucket in _buckets(folder)}
     for top in CHECKED:
         for name in folder.files(top):
             if name not in known:
@@ -65,7 +64,7 @@ def _datasets(folder: Folder) -> list[str]:
 
 
 def _buckets(folder: Folder) -> list[str]:
-    return sorted({name.split("/")[1] for name in folder.files("tokens")})
+    return sorted(name.split("/")[1] for name in folder.files("tokens") if name.endswith("/manifest.json"))
 
 
 def _verify_file(folder: Folder, file: File) -> Iterator[Problem]:

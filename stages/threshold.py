@@ -50,7 +50,13 @@ class Threshold(Stage):
     def contract(self) -> Contract:
         """Return what it reads and writes; see `Stage`."""
         reads = (self.column, "language") if self.languages else (self.column,)
-        return Contract(reads=reads, rules=("null", "min", "max"))
+        active = {
+            "null": not self.keep_null,
+            "min": self.min is not None or self.languages,
+            "max": self.max is not None,
+        }
+        rules = tuple(rule for rule, on in active.items() if on)
+        return Contract(reads=reads, rules=rules)
 
     def build(self) -> Transform:
         """Return `threshold`."""
