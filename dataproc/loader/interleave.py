@@ -81,4 +81,5 @@ def _share(at: I64, part: I64, whole: I64) -> I64:
     """Return (at * part + whole // 2) // whole without leaving 64 bits, for numbers up to 2**40."""
     # at = high * 2**20 + low; each product is below 2**60.
     high, rest = np.divmod((at >> 20) * part, whole)
-    return (high << 20) + ((rest << 20) + (at & 0xFFFFF) * part + (whole >> 1)) // whole
+    low: I64 = ((rest << 20) + (at & 0xFFFFF) * part + (whole >> 1)) // whole
+    return (high << 20) + low

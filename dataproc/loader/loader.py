@@ -59,7 +59,7 @@ class StreamingLoader:
         self.rank, self.world_size, self.prefetch = rank, world_size, prefetch
         self.step = 0
         self._positions = Positions(self.mixture)
-        folder = os.fspath(tokens) if tokens is not None else f"{split_path(mixture)[0]}/{self.mixture.tokens}"
+        folder = os.fspath(tokens) if tokens is not None else _tokens_folder(mixture, self.mixture.tokens)
         self._readers = _open_readers(self.mixture, folder, ReadCache(cache_bytes))
 
     def __len__(self) -> int:
@@ -179,6 +179,11 @@ class StreamingLoader:
             "last": np.concatenate(ends) - table["start"].to_numpy(),
         }
         return pa.table({**head, **{name: table[name] for name in table.column_names}})
+
+
+def _tokens_folder(mixture: str | os.PathLike[str], tokens: str) -> str:
+    """Return where the buckets are: beside the mixture file, unless it names a URL."""
+    return tokens if "://" in tokens else f"{split_path(mixture)[0]}/{tokens}"
 
 
 def _check_ranks(mixture: Mixture, rank: int, world_size: int) -> None:
