@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,7 @@ def read_funnel(folder: Folder) -> Funnel:
         raise InputError(
             f"{folder.url} must hold a run with a part done, got none. Wait for the first, or run `dataproc resume`."
         )
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         if before.complete and after.complete and before.rows_kept != after.rows_in:
             raise ShardError(
                 f"{after.name}: rows in must be what {before.name} kept, got {after.rows_in} and {before.rows_kept}."
@@ -192,7 +193,7 @@ def _read_plan(folder: Folder) -> tuple[Plan, tuple[str, ...]]:
 
 
 def read_recipe(folder: Folder) -> Recipe:
-    """Return the recipe that run.json records; raises InputError without one, ConfigError for one of another version."""
+    """Return the recipe that run.json records; raises InputError without, ConfigError for one of another version."""
     return validate(Recipe, read_record(folder)["order"]["recipe"], f"{folder.url}/run.json: recipe")
 
 
