@@ -74,7 +74,8 @@ def test_other_types_of_numbers(kind: pa.DataType) -> None:
 def test_contract() -> None:
     assert Threshold(column="score", min=1).contract().reads == ("score",)
     assert Threshold(column="score", languages={"en": 1}).contract().reads == ("score", "language")
-    assert Threshold(column="score", min=1).contract().rules == ("null", "min", "max")
+    assert Threshold(column="score", min=1).contract().rules == ("null", "min")
+    assert Threshold(column="score", max=1, keep_null=True).contract().rules == ("max",)
     with pytest.raises(ConfigError, match=r'^r\.good reads column "scor", which no earlier stage writes\.'):
         check_plan({"good": Threshold(column="scor", min=1)}, {"score": pa.float32()}, "r")
 
