@@ -77,8 +77,8 @@ def _read_manifests(folder: Folder) -> Mapping[str, Manifest]:
     found = {name: manifest for name, manifest in found.items() if manifest.tokens}
     if not found:
         raise InputError(
-            f"{folder.url}/tokens must hold a bucket with tokens, got none. Run the tokens step, or look into the report"
-            " for the rule that drops every document."
+            f"{folder.url}/tokens must hold a bucket with tokens, got none. Run the tokens step, or look into the"
+            " report for the rule that drops every document."
         )
     first = next(iter(found))
     for name, manifest in found.items():
@@ -144,8 +144,8 @@ class _Plan:
         if empty and self.mix.on_shortage != "redistribute":
             raise ConfigError(
                 f"{self.name}: groups.{empty[0]}.buckets must match a bucket with tokens, got none for"
-                f" {self.mix.groups[empty[0]].buckets!r}. Correct the pattern, set stages.{name}.weights.{empty[0]} to 0,"
-                " or set on_shortage: redistribute."
+                f" {self.mix.groups[empty[0]].buckets!r}. Correct the pattern, set its weight in {name} to 0, or"
+                " set on_shortage: redistribute."
             )
         for group, weight in weights.items():
             for number, part in zip(self._members[group], self._inner_shares(group), strict=True):

@@ -1,8 +1,8 @@
-"""The streaming loader: batches as a pure function of the step, so resuming, seeking and resharding are nothing special.
+"""The streaming loader: batches as a pure function of the step, so resuming and resharding are nothing special.
 
-There is no index to build, no shared memory and no barrier: a rank opens small manifests and computes where its rows lie.
-The state is the step and the mixture's fingerprint. Rows of the global batch are split over ranks in order, so the ranks'
-rows one after the other are the same global batch at any world size.
+There is no index to build, no shared memory and no barrier: a rank opens small manifests and computes where its rows
+lie. The state is the step and the mixture's fingerprint. Rows of the global batch are split over ranks in order, so the
+ranks' rows one after the other are the same global batch at any world size.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ STATE_FORMAT = "dataproc-loader"
 class StreamingLoader:
     """Yields the batches of a mixture.json for one rank, from the current step to the end of the plan.
 
-    mixture: path or URL. rank, world_size: which rows of each global batch. tokens: folder of the buckets, when they are
-    not where the mixture says. prefetch: batches read ahead by a thread; 0 for none; the batches are the same.
+    mixture: path or URL. rank, world_size: which rows of each global batch. tokens: folder of the buckets, when they
+    are not where the mixture says. prefetch: batches read ahead by a thread; 0 for none; the batches are the same.
     cache_bytes: checked blocks of tokens held in memory.
 
-    `loader[step]` is the batch of any step, and `len(loader)` the number of steps, so it is also a random-access source.
+    `loader[step]` is the batch of any step, and `len(loader)` the number of steps: it is also a random-access source.
     Raises ConfigError when world_size does not divide the batches, ShardError when shards are not the mixture's.
+
     Example:
         loader = StreamingLoader("runs/x/mixture.json", rank=0, world_size=8)
         for batch in loader:
@@ -116,8 +117,8 @@ class StreamingLoader:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, of any rank and world size.
 
-        A state of a mixture that this one continues is taken up to the step where they part. Raises ResumeError when the
-        state is not a loader's, is of another mixture, or lies behind that step.
+        A state of a mixture that this one continues is taken up to the step where they part. Raises ResumeError when
+        the state is not a loader's, is of another mixture, or lies behind that step.
         """
         if (state.get("format"), state.get("version")) != (STATE_FORMAT, 1):
             raise ResumeError(
@@ -134,7 +135,7 @@ class StreamingLoader:
         if not 0 <= state["step"] <= limit:
             raise ResumeError(
                 f"StreamingLoader.load_state_dict must get a step in [0, {limit}], got {state['step']}. The mixture was"
-                f" changed at step {limit}; continue from a checkpoint before it, or build a mixture that continues later."
+                f" changed at step {limit}: continue from a checkpoint before it, or from the mixture of the state."
             )
         self.seek(state["step"])
 
@@ -195,8 +196,8 @@ def _check_ranks(mixture: Mixture, rank: int, world_size: int) -> None:
             near = max((size for size in fits if size < world_size), default=1)
             raise ConfigError(
                 f"StreamingLoader.world_size must divide the global batch of stage {stage.name}, {stage.batch_size}"
-                f" samples of {stage.seq_len} tokens, got {world_size}. Use {near} data-parallel ranks, or set batch_tokens"
-                f" in the mix to a multiple of {world_size * stage.seq_len}."
+                f" samples of {stage.seq_len} tokens, got {world_size}. Use {near} data-parallel ranks, or set"
+                f" batch_tokens in the mix to a multiple of {world_size * stage.seq_len}."
             )
 
 
@@ -209,8 +210,8 @@ def _open_readers(mixture: Mixture, folder: str, cache: ReadCache) -> dict[int, 
         bucket = Folder(f"{folder}/{source.name}")
         if not bucket.exists(MANIFEST):
             raise ShardError(
-                f"{bucket.url}/{MANIFEST} must exist, got no such file. Point StreamingLoader(tokens=...) to the folder of"
-                " the buckets."
+                f"{bucket.url}/{MANIFEST} must exist, got no such file. Point StreamingLoader(tokens=...) to the folder"
+                " of the buckets."
             )
         with bucket.open(MANIFEST) as file:
             found = xxhash.xxh3_64_hexdigest(file.read())

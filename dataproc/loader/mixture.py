@@ -149,6 +149,9 @@ def read_mixture(path: str | os.PathLike[str]) -> Mixture:
 
 
 def split_path(path: str | os.PathLike[str]) -> tuple[str, str]:
-    """Return folder and name of a file. Example: split_path("mixture.json") == (".", "mixture.json")."""
+    """Return folder and name of a file.
+
+    Example: split_path("mixture.json") == (".", "mixture.json")
+    """
     parent, slash, name = os.fspath(path).rpartition("/")
     return (parent or slash or "."), name

@@ -3,8 +3,8 @@
     step -> sample of the stage -> (source, its k-th sample) -> (epoch, block, window) -> first token in the source
 
 A source is one stream of tokens. It is cut into blocks of `block_len` tokens and each block into windows of `seq_len`;
-a window is one sample. An epoch goes through the whole blocks in an order of its own (a keyed permutation), then through
-the rest of the stream, which is shorter than a block; the order inside a block is kept. The last window of the stream
+a window is one sample. An epoch goes through the whole blocks in an order of its own (a keyed permutation), then
+through the rest of the stream, which is shorter than a block; the order inside a block is kept. The last window of the stream
 may be short: it is padded. So an epoch reads each token exactly once, at any sequence length.
 
 A stage continues where the source's cursor stands. The cursor counts tokens: where a stage with a longer window begins

@@ -99,7 +99,10 @@ class Manifest(Config):
 
 
 def shard_name(index: int) -> str:
-    """Return the name that a shard's files share. Example: shard_name(3) == "shard-00003"."""
+    """Return the name that a shard's files share.
+
+    Example: shard_name(3) == "shard-00003"
+    """
     return f"shard-{index:05d}"
 
 
