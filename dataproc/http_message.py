@@ -173,7 +173,7 @@ class _Brotli:
     unused_data = b""
 
     def __init__(self, max_bytes: int) -> None:
-        import brotli  # type: ignore[import-untyped,unused-ignore]
+        import brotli
 
         self._decoder = brotli.Decompressor()
         self._left = max_bytes
@@ -191,7 +191,7 @@ class _Brotli:
 
 
 def _decoder_errors() -> tuple[type[Exception], ...]:
-    import brotli  # type: ignore[import-untyped,unused-ignore]
+    import brotli
     import zstandard
 
     return zlib.error, brotli.error, zstandard.ZstdError

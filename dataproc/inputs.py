@@ -1,24 +1,17 @@
-"""What a run reads: finds the files of a crawl, cuts them into units of work, and opens a unit with the reader of its
-format.
-
-`input`, the name of a file in ids and datasets, is its path below the crawl root, so a crawl that moves keeps its
-ids: below the folder; below the last folder of a glob before its first wildcard; the name alone for a single file;
-the line without scheme and host in a list of paths.
-"""
+"""What a run reads: the files of a crawl cut into units of work, and the reader of each format."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import fsspec
 import pyarrow as pa
 from pydantic import PositiveInt
 
 from dataproc.config import Config
-from dataproc.crawl_files import CrawlFile, file_format, find_files, with_sizes
+from dataproc.crawl_files import CrawlFile, find_files, with_sizes
 from dataproc.errors import InputError
 from dataproc.jsonl import JsonlColumns, read_jsonl
 from dataproc.raw import Failure, ReadReport
@@ -26,7 +19,7 @@ from dataproc.warc import read_warc
 
 __all__ = ["UNITS", "Failure", "InputConfig", "Inputs", "ReadReport", "Unit", "plan_units", "read_unit"]
 
-SPLITTABLE = (".jsonl",)
+SPLITTABLE = (".jsonl",)  # compressed files and WARC have no places where a reader could start
 BATCH_BYTES = 32 << 20
 COUNT_BYTES = 8 << 20
 
@@ -79,12 +72,11 @@ class Inputs:
 
 
 def plan_units(crawl: str, *, unit_bytes: int, limit_files: int | None = None) -> Inputs:
-    """Return the units of a crawl: a file, a folder (searched to its depth), a glob, or a list of paths, local or any
-    fsspec URL.
+    """Return the units of a crawl: a file, a folder, a glob, or a list of paths, local or on any fsspec URL.
 
-    A list is a .txt or .paths file (.gz too) of one path or URL a line; relative lines start from its folder. In
-    folders and globs, files of other formats and names that start with a dot are passed over. `limit_files` takes the
-    first files only.
+    Folders are searched to their depth. A list is a .txt or .paths file (.gz too) of one path or URL a line; relative
+    lines start from its folder. In folders and globs, files of other formats and names that start with a dot are passed
+    over. `limit_files` takes the first files only.
     Raises InputError when nothing is found, a format is unknown, or two files have one input name.
     Example: plan_units("crawl/*.warc.gz", unit_bytes=1 << 28).units["input"] -> ["a.warc.gz", "b.warc.gz"]
     """
@@ -94,14 +86,14 @@ def plan_units(crawl: str, *, unit_bytes: int, limit_files: int | None = None) -
         raise InputError(
             f"{crawl}: the name of each input must be unlike the others, got {repeated[0]} twice. Rename one."
         )
-    rows, locations = [], []
+    rows: list[dict[str, object]] = []
+    locations: list[str] = []
     for file in with_sizes(files[:limit_files]):
         for start, end, first_row, size in _ranges(file, unit_bytes):
-            format_name = file_format(file.input)
-            rows.append((len(rows), file.input, format_name, start, end, first_row, size))
+            unit = Unit(len(rows), file.input, file.format, start, end, first_row, size)
+            rows.append(asdict(unit))
             locations.append(file.location)
-    units = pa.Table.from_pylist([dict(zip(UNITS.names, row, strict=True)) for row in rows], schema=UNITS)
-    return Inputs(units, pa.array(locations, pa.string()))
+    return Inputs(pa.Table.from_pylist(rows, schema=UNITS), pa.array(locations, pa.string()))
 
 
 def read_unit(
@@ -121,17 +113,14 @@ def read_unit(
                 yield from read_jsonl(file, unit.input, report, **span, **limits, columns=config.jsonl)
             else:
                 raise InputError(
-                    f"{unit.input}: format must be one of {_formats()}, got {unit.format}. Plan the run again."
+                    f"{unit.input}: format must be one of warc, jsonl, got {unit.format}. Plan the run again."
                 )
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{location} must be readable, got {error.strerror or error}. Put it back.") from error
 
 
 def _ranges(file: CrawlFile, unit_bytes: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (start, end, first_row, bytes) of each unit of a file;
-
-    Splitting one takes a pass over it to count its lines.
-    """
+    """Yield (start, end, first_row, bytes) of each unit of a file; to split one, its lines are counted in one pass."""
     if file.bytes <= unit_bytes or not file.input.lower().endswith(SPLITTABLE):
         yield 0, -1, 0, file.bytes
         return

@@ -1,45 +1,39 @@
-"""JSONL files -> batches of documents: one line, one document; what cannot be read is one failure a line.
+"""JSON Lines -> batches of documents: one line is one document, its position the line's number from 0.
 
-Positions are row numbers, blank lines counted. A file may be read in byte ranges: a range owns the lines that start inside it.
+A file without compression can be read in byte ranges: a range owns the lines that start inside it. A line that is no
+document is a failure of one of these causes, and the next line goes on: `invalid_utf8`, `invalid_json`,
+`not_an_object`, `no_text` (missing or not a string), `too_long`. What follows damage in a compressed file (`corrupt`,
+`cut`, `garbage`) is lost: the numbers of its lines cannot be known. Lines of white space count as lines but are no
+documents.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from dataproc.config import Config
 from dataproc.errors import InputError
-from dataproc.members import Members, Window, codec_of
+from dataproc.members import BLOCK_BYTES, Codec, Members, Window, codec_of
 from dataproc.raw import RawRows, ReadReport, utc_time
 from dataproc.text import clean_text
 
-BLOCK_BYTES = 1 << 20
-
 
 class JsonlColumns(Config):
-    """Names of the fields of a JSONL document; others are left alone."""
+    """The keys of a line's object that make a document; "a.b" is key b of the object under key a."""
 
     text: str = "text"
-    url: str = "url"
-    date: str = "date"
+    """The document's text, a string."""
 
+    url: str | None = "url"
+    """Its address; anything but a string reads as null."""
 
-def first_lines(file: BinaryIO, starts: Sequence[int]) -> list[int]:
-    """Return the number of the first line that starts at or after each offset; `starts` ascend. Reads the file once."""
-    numbers, lines, offset, block = [], 0, 0, b""
-    for start in starts:
-        while offset + len(block) < start:  # lines that start before `start` end a newline before start - 1
-            lines += block.count(b"\n")
-            offset += len(block)
-            block = file.read(BLOCK_BYTES)
-        before = block[: start - offset]
-        opens = start == 0 or before.endswith(b"\n")
-        numbers.append(lines + before.count(b"\n") + (0 if opens else 1))
-    return numbers
+    date: str | None = "date"
+    """Its capture time, in any usual form of ISO 8601; anything else reads as null."""
 
 
 def read_jsonl(
@@ -51,84 +45,140 @@ def read_jsonl(
     end: int = -1,
     first_row: int = 0,
     batch_bytes: int,
-    columns: JsonlColumns = JsonlColumns(),  # noqa: B008 - frozen
+    max_record_bytes: int,
+    columns: JsonlColumns,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the lines of a file, or those that start in [start, end), as batches of `schema.RAW`.
+    r"""Yield the documents of a JSON Lines file in its order as batches of `schema.RAW` of about `batch_bytes`.
 
-    Failures: `invalid_utf8`, `invalid_json`, `no_text` (missing or not a string), and `corrupt` or `cut` for compressed files.
-    Example: '{"text": "hi", "url": "http://a.org/"}' -> one row with text and url.
+    The compression is told by the end of `input_name` (.gz, .zst), else by the first bytes. `start` and `end` (-1 = the
+    end of the file) bound the bytes where lines may start, in files without compression; `first_row` is the number of
+    the first such line. Lines over `max_record_bytes` are failures.
+    Raises InputError when the file is not compressed as its name says.
+    Example: the line {"text": "a\r\nb", "url": "http://c/"} gives text "a\nb" and url "http://c/"; html is null.
     """
-    rows = RawRows(input_name, batch_bytes)
-    for row, (line, stored) in enumerate(_lines(file, input_name, report, start, end), first_row):
-        if not line.strip():
-            report.count("blank", stored)
-            continue
-        cause, values = _parse(line, columns)
-        if cause is not None:
-            report.fail(row, cause, stored)
-            continue
-        report.count("line", stored)
-        rows.add(position=row, length=len(line), **values)
-        if rows.full:
-            yield rows.take()
+    window, rows = Window(file), RawRows(input_name, batch_bytes)
+    codec = codec_of(input_name, window.exactly(0, 4))
+    end = window.size if end < 0 or codec else end
+    begin = 0 if codec else _first_line(window, start, end)
+    row, position = first_row, begin
+    try:
+        for line, stored_bytes in _lines(_chunks(window, codec, begin), max_record_bytes):
+            if position >= end and not codec:
+                break
+            position += stored_bytes
+            _add_line(rows, line, row, 0 if codec else stored_bytes, report, columns)
+            row += 1
+            if rows.full:
+                yield rows.take()
+        if codec:
+            report.record_bytes["line"] += window.size
+    except _Broken as broken:
+        if broken.read_bytes == 0 and broken.cause == "garbage":
+            raise InputError(f"{input_name} must be compressed as its name says. Correct its name.") from broken
+        report.fail(row, broken.cause, window.size - broken.read_bytes)
+        report.record_bytes["line"] += broken.read_bytes
+    report.input_bytes += window.size if codec else position - begin
     last = rows.take()
     if last.num_rows:
         yield last
 
 
-def _parse(line: bytes, columns: JsonlColumns) -> tuple[str | None, dict[str, Any]]:
-    """Return a cause of failure, or the columns of RAW."""
-    try:
-        document = json.loads(line.decode())
-    except UnicodeDecodeError:
-        return "invalid_utf8", {}
-    except (ValueError, RecursionError):
-        return "invalid_json", {}
-    text = document.get(columns.text) if isinstance(document, dict) else None
-    if not isinstance(text, str):
-        return "no_text", {}
-    url, date = document.get(columns.url), document.get(columns.date)
-    return None, {
-        "text": clean_text(text),
-        "url": clean_text(url) if isinstance(url, str) else None,
-        "date": utc_time(date) if isinstance(date, str) else None,
-    }
+class _Broken(Exception):
+    """The rest of a compressed file cannot be decoded."""
+
+    def __init__(self, cause: str, read_bytes: int) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.read_bytes = read_bytes
 
 
-def _lines(file: BinaryIO, name: str, report: ReadReport, start: int, end: int) -> Iterator[tuple[bytes, int]]:
-    """Yield each line and the stored bytes that it accounts for; 0 for lines of compressed files, whose members count."""
-    codec = codec_of(name)
+class _NoDocument(Exception):
+    """The cause for which a line is no document."""
+
+
+def _first_line(window: Window, start: int, end: int) -> int:
+    """Return where the first line that starts at `start` or later begins; `end` when none does before it."""
+    if start == 0:
+        return len(codecs.BOM_UTF8) if window.exactly(0, 3) == codecs.BOM_UTF8 else 0
+    newline = window.find(b"\n", start - 1)
+    return end if newline < 0 else min(newline + 1, end)
+
+
+def _chunks(window: Window, codec: Codec | None, begin: int) -> Iterator[bytes]:
+    """Yield the decoded bytes from `begin` on; raises _Broken where they cannot be decoded."""
     if codec is None:
-        yield from _plain_lines(file, report, start, end)
+        while chunk := window.at(begin, BLOCK_BYTES):
+            yield bytes(chunk)
+            begin += len(chunk)
         return
-    window = Window(file)
-    report.input_bytes += window.size
-    if window.size and not window.exactly(0, len(codec.magic)).startswith(codec.magic):
-        raise InputError(f"{name} must be a {codec.name} file as its name says, got other bytes. Correct its name.")
-    held, position = b"", 0
     for piece in Members(window, codec):
         if piece.broken:
-            report.fail(-1 - piece.end, piece.broken, piece.resume - piece.end)
-            held = held[: held.rfind(b"\n") + 1]  # a line that damage ran through is not a document
-            position = piece.resume
-            continue
-        report.record_bytes["line"] += piece.end - position
-        position = piece.end
-        *lines, held = (held + piece.data).split(b"\n")
-        yield from ((line, 0) for line in lines)
-    if held:
-        yield held, 0
+            raise _Broken(piece.broken, piece.end)
+        yield piece.data.removeprefix(codecs.BOM_UTF8) if piece.start == 0 and piece.first else piece.data
 
 
-def _plain_lines(file: BinaryIO, report: ReadReport, start: int, end: int) -> Iterator[tuple[bytes, int]]:
-    size = file.seek(0, 2)
-    end = size if end == -1 else end
-    report.input_bytes += end - start
-    file.seek(max(0, start - 1))
-    if start and file.read(1) != b"\n":
-        skipped = file.readline()  # belongs to the range before
-        report.count("before", min(len(skipped), end - start))
-    at = file.tell()
-    while at < end and (line := file.readline()):
-        yield line.rstrip(b"\r\n"), min(len(line), end - at)
-        at += len(line)
+def _lines(chunks: Iterator[bytes], max_bytes: int) -> Iterator[tuple[bytes | None, int]]:
+    """Yield each line without its newline, null when it is longer than `max_bytes`, and its length with the newline."""
+    parts: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        begin = 0
+        while (newline := chunk.find(b"\n", begin)) >= 0:
+            parts.append(chunk[begin:newline])
+            size += newline - begin
+            yield b"".join(parts) if size <= max_bytes else None, size + 1
+            parts, size, begin = [], 0, newline + 1
+        size += len(chunk) - begin
+        parts = [*parts, chunk[begin:]] if size <= max_bytes else []
+    if size:
+        yield b"".join(parts) if size <= max_bytes else None, size
+
+
+def _add_line(
+    rows: RawRows, line: bytes | None, row: int, stored_bytes: int, report: ReadReport, columns: JsonlColumns
+) -> None:
+    """Add a line's document to the rows, or its failure to the report."""
+    if line is not None and not line.strip():
+        report.count("blank", stored_bytes)
+        return
+    try:
+        if line is None:
+            raise _NoDocument("too_long")
+        document = _parse(line)
+        text = _value(document, columns.text)
+        if not isinstance(text, str):
+            raise _NoDocument("no_text")
+    except _NoDocument as cause:
+        report.records["line"] += 1
+        report.fail(row, str(cause), stored_bytes)
+        return
+    report.count("line", stored_bytes)
+    url, date = (_value(document, name) if name else None for name in (columns.url, columns.date))
+    rows.add(
+        position=row,
+        length=stored_bytes or -1,
+        url=clean_text(url) if isinstance(url, str) else None,
+        date=utc_time(date) if isinstance(date, str) else None,
+        text=clean_text(text),
+    )
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        raise _NoDocument("invalid_utf8") from error
+    except (ValueError, RecursionError) as error:
+        raise _NoDocument("invalid_json") from error
+    if not isinstance(document, dict):
+        raise _NoDocument("not_an_object")
+    return document
+
+
+def _value(document: dict[str, Any], name: str) -> Any:
+    """Return the value of a key or of a path of keys; null when there is none."""
+    if name in document:
+        return document[name]
+    head, dot, rest = name.partition(".")
+    inner = document.get(head)
+    return _value(inner, rest) if dot and isinstance(inner, dict) else None

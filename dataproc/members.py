@@ -63,6 +63,7 @@ def codec_of(name: str, head: bytes = b"") -> Codec | None:
 
     Raises InputError when the library for it is missing. Example: codec_of("a.warc.gz").name == "gzip"
     """
+    name = name.lower()
     if name.endswith(".gz") or (head.startswith(GZIP_MAGIC) and not name.endswith((".zst", ".lz4"))):
         return Codec("gzip", GZIP_MAGIC, (zlib.error,), lambda _: zlib.decompressobj(31))
     if name.endswith(".zst") or (head.startswith(ZSTD_MAGIC) and not name.endswith(".lz4")):
@@ -71,7 +72,7 @@ def codec_of(name: str, head: bytes = b"") -> Codec | None:
         return Codec("zstd", ZSTD_MAGIC, (zstandard.ZstdError,), _open_zstd, ZSTD_SKIPPED)
     if name.endswith(".lz4"):
         try:
-            import lz4.frame  # type: ignore[import-untyped]
+            import lz4.frame
         except ImportError as error:
             raise InputError(f"{name} needs the package lz4. Install it: pip install lz4.") from error
         return Codec("lz4", LZ4_MAGIC, (RuntimeError,), lambda _: lz4.frame.LZ4FrameDecompressor())

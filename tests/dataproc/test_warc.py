@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import brotli  # type: ignore[import-untyped,unused-ignore]
+import brotli
 import pytest
 import zstandard
 from fastwarc.warc import ArchiveIterator
@@ -103,7 +103,7 @@ def test_other_records_are_counted_and_resources_are_documents() -> None:
 
 
 def lz4_compress(data: bytes) -> bytes:
-    import lz4.frame  # type: ignore[import-untyped,unused-ignore]
+    import lz4.frame
 
     return bytes(lz4.frame.compress(data))
 

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from dataproc.errors import InputError
+from dataproc.inputs import UNITS, InputConfig, Inputs, ReadReport, Unit, plan_units, read_unit
+from tests.dataproc.warc_files import members, page_record
+
+
+def put(folder: Path, *names: str, data: bytes = b"x") -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def planned(crawl: object, **options: Any) -> list[tuple[str, str]]:
+    inputs = plan_units(str(crawl), unit_bytes=1 << 20, **options)
+    assert inputs.units.schema == UNITS
+    return list(zip(inputs.units["input"].to_pylist(), inputs.locations.to_pylist(), strict=True))
+
+
+def units(inputs: Inputs) -> list[Unit]:
+    return [Unit(**row) for row in inputs.units.to_pylist()]
+
+
+def test_folder_is_searched_to_its_depth(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "b.warc.gz",
+        "a/z.WARC",
+        "a/b/c.jsonl.zst",
+        "B.jsonl",
+        "readme.txt",
+        "x.csv",
+        ".hidden/a.warc",
+        "._b.warc.gz",
+    )
+    names = ["B.jsonl", "a/b/c.jsonl.zst", "a/z.WARC", "b.warc.gz"]
+    assert planned(tmp_path) == [(name, str(tmp_path / name)) for name in names]
+    assert planned(f"{tmp_path}/", limit_files=2) == planned(tmp_path)[:2]
+
+
+def test_single_file_is_named_by_itself(tmp_path: Path) -> None:
+    put(tmp_path, "in/a[1].warc.gz", data=b"12345")
+    inputs = plan_units(str(tmp_path / "in/a[1].warc.gz"), unit_bytes=1)
+    assert units(inputs) == [Unit(0, "a[1].warc.gz", "warc", 0, -1, 0, 5)]
+
+
+def test_glob_is_named_below_its_fixed_part(tmp_path: Path) -> None:
+    put(tmp_path, "x1/a.warc", "x2/b.jsonl", "x2/c.csv", "y/d.warc")
+    assert [name for name, _ in planned(tmp_path / "x*/*")] == ["x1/a.warc", "x2/b.jsonl"]
+    assert [name for name, _ in planned(tmp_path / "x1/*.warc")] == ["a.warc"]
+    assert [name for name, _ in planned(tmp_path / "**/*.warc")] == ["x1/a.warc", "y/d.warc"]
+
+
+def test_list_of_paths(tmp_path: Path) -> None:
+    put(tmp_path, "crawl/a.warc.gz", "crawl/b.jsonl")
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/bucket/deep/c.warc.gz", b"123")
+    lines = ["# two files", "", "./crawl/b.jsonl ", f"{tmp_path}/crawl/a.warc.gz", "memory://bucket/deep/c.warc.gz"]
+    put(tmp_path, "list.paths", data="\r\n".join(lines).encode())
+    put(tmp_path, "list.txt.gz", data=gzip.compress("\n".join(lines).encode()))
+    absolute = f"{tmp_path}/crawl/a.warc.gz".lstrip("/")
+    for name in ("list.paths", "list.txt.gz"):
+        inputs = plan_units(str(tmp_path / name), unit_bytes=1 << 20)
+        found = dict(zip(inputs.units["input"].to_pylist(), inputs.units["bytes"].to_pylist(), strict=True))
+        assert found == {"crawl/b.jsonl": 1, absolute: 1, "deep/c.warc.gz": 3}
+
+
+def test_remote_folder() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/remote/x/a.warc.gz", b"123")
+    memory.pipe("/remote/b.jsonl", b"{}")
+    assert planned("memory://remote") == [
+        ("b.jsonl", "memory:///remote/b.jsonl"),
+        ("x/a.warc.gz", "memory:///remote/x/a.warc.gz"),
+    ]
+
+
+def test_only_lines_of_plain_jsonl_are_split(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": "x" * number}).encode() + b"\n" for number in range(40)]
+    put(tmp_path, "b.jsonl", data=b"".join(lines))
+    put(tmp_path, "a.jsonl.gz", data=gzip.compress(b"".join(lines)))
+    put(tmp_path, "c.warc", data=b"x" * 5000)
+    plan = plan_units(str(tmp_path), unit_bytes=100)
+    assert [(unit.input, unit.unit) for unit in units(plan) if unit.input != "b.jsonl"] == [
+        ("a.jsonl.gz", 0),
+        ("c.warc", plan.units.num_rows - 1),
+    ]
+    parts = [unit for unit in units(plan) if unit.input == "b.jsonl"]
+    size = sum(map(len, lines))
+    assert [unit.start for unit in parts] == list(range(0, size, 100))
+    assert sum(unit.bytes for unit in parts) == size
+    rows = []
+    for unit in parts:
+        for batch in read_unit(unit, str(tmp_path / "b.jsonl"), ReadReport(), InputConfig()):
+            rows += batch.to_pylist()
+    assert [row["position"] for row in rows] == list(range(40))
+    assert [row["text"] for row in rows] == ["x" * number for number in range(40)]
+
+
+def test_units_are_read_by_format(tmp_path: Path) -> None:
+    put(tmp_path, "a.warc.gz", data=members([page_record(1, b"<p>hi</p>")]))
+    put(tmp_path, "b.jsonl", data=b'{"text": "hi"}\n')
+    plan = plan_units(str(tmp_path), unit_bytes=1 << 20)
+    report = ReadReport()
+    rows = []
+    for unit, location in zip(units(plan), plan.locations.to_pylist(), strict=True):
+        for batch in read_unit(unit, location, report, InputConfig()):
+            rows += batch.to_pylist()
+    assert [(row["input"], row["html"], row["text"]) for row in rows] == [
+        ("a.warc.gz", b"<p>hi</p>", None),
+        ("b.jsonl", None, "hi"),
+    ]
+    assert report.records == {"response": 1, "line": 1}
+
+
+def test_same_name_twice_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path, "a.warc")
+    put(tmp_path, "list.txt", data=b"a.warc\n./a.warc\n")
+    with pytest.raises(InputError) as error:
+        planned(tmp_path / "list.txt")
+    assert str(error.value) == (
+        f"{tmp_path}/list.txt: the name of each input must be unlike the others, got a.warc twice. Rename one."
+    )
+
+
+SUFFIXES = ".warc, .warc.gz, .warc.zst, .warc.lz4, .jsonl, .jsonl.gz, .jsonl.zst"
+
+
+@pytest.mark.parametrize(
+    ("crawl", "message"),
+    [
+        ("gone", "{}/gone must exist. Give a file, a folder, a glob, or a list of paths that does."),
+        ("gone.txt", "{}/gone.txt must exist. Give a file, a folder, a glob, or a list of paths that does."),
+        ("nothing*", "{}/nothing* must match a file, got none. Quote the pattern so that the shell leaves it alone."),
+        ("empty", f"{{}}/empty must hold files that end in one of {SUFFIXES}, got no file. Give another folder."),
+        (
+            "others",
+            f"{{}}/others must hold files that end in one of {SUFFIXES}, got 2 x .csv, 1 x no suffix."
+            " Give another folder.",
+        ),
+        (
+            "others/a.csv",
+            f"{{}}/others/a.csv must end in one of {SUFFIXES},"
+            " or be a list of paths in .txt, .paths, .txt.gz, .paths.gz.",
+        ),
+        ("none.txt", "{}/none.txt must name a file, got 2 lines without one. Write one path or URL a line."),
+        ("wrong.txt", f"{{}}/wrong.txt: line 2 must end in one of {SUFFIXES}, got 'b.csv'. Correct the list."),
+        ("lost.txt", "{}/lost.warc must exist. Correct the list of paths."),
+    ],
+)
+def test_errors(tmp_path: Path, crawl: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    put(tmp_path, "others/a.csv", "others/b.csv", "others/c", "a.warc")
+    put(tmp_path, "none.txt", data=b"# nothing\n\n")
+    put(tmp_path, "wrong.txt", data=b"a.warc\nb.csv\n")
+    put(tmp_path, "lost.txt", data=b"a.warc\nlost.warc\n")
+    with pytest.raises(InputError) as error:
+        planned(tmp_path / crawl)
+    assert str(error.value) == message.format(tmp_path)
+
+
+def test_urls_that_cannot_be_opened() -> None:
+    with pytest.raises(InputError) as error:
+        planned("nosuch://x/y")
+    assert (
+        str(error.value) == "nosuch://x/y must be a path or a URL that fsspec knows, got: Protocol not known: nosuch."
+    )
+
+
+def test_list_that_is_no_text(tmp_path: Path) -> None:
+    put(tmp_path, "a.txt", data=b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"a\.txt must be a list of paths in UTF-8, one a line, got 'utf-8' codec"):
+        planned(tmp_path / "a.txt")
+
+
+def test_unit_whose_file_is_gone(tmp_path: Path) -> None:
+    put(tmp_path, "a.warc")
+    (unit,) = units(plan_units(str(tmp_path), unit_bytes=1))
+    location = str(tmp_path / "a.warc")
+    (tmp_path / "a.warc").unlink()
+    with pytest.raises(InputError) as error:
+        list(read_unit(unit, location, ReadReport(), InputConfig()))
+    assert str(error.value) == f"{location} must be readable, got No such file or directory. Put it back."
+    put(tmp_path, "a.warc")
+    with pytest.raises(
+        InputError, match=r"^a\.warc: format must be one of warc, jsonl, got arc\. Plan the run again\.$"
+    ):
+        list(read_unit(replace(unit, format="arc"), location, ReadReport(), InputConfig()))
