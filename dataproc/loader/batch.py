@@ -1,9 +1,9 @@
 """One batch: windows of tokens turned into inputs, labels and document boundaries.
 
 A sample is a window of L + 1 tokens read with stride L: inputs are the first L, labels the last L, so the one token
-that two windows share is an input in one and a label in the other, and none is lost. A row begins a segment, and so does
-each document inside it. Labels that open another document (or padding) are masked: no model should learn to guess the first
-word of a page from the end of an unrelated one.
+that two windows share is an input in one and a label in the other, and none is lost. A row begins a segment, and so
+does each document inside it. Labels that open another document (or padding) are masked: no model should learn to guess
+the first word of a page from the end of an unrelated one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Batch:
     """The rows of one rank in one step: B rows of L tokens, S segments.
 
     input_ids, labels: uint32 [B, L]. loss_mask: bool [B, L], False where the label opens another document or is
-    padding. position_ids: int32 [B, L], from 0 in each segment. cu_seqlens: int32 [S + 1], where segments begin in the flattened
-    rows, and B * L at the end (what variable-length attention takes). documents: int64 [S], each segment's document,
-    numbered within its source, -1 for padding. sources: int32 [B], index into the mixture's sources.
+    padding. position_ids: int32 [B, L], from 0 in each segment. cu_seqlens: int32 [S + 1], where segments begin in the
+    flattened rows, and B * L at the end (what variable-length attention takes). documents: int64 [S], each segment's
+    document, numbered within its source, -1 for padding. sources: int32 [B], index into the mixture's sources.
     """
 
     step: int

@@ -2,10 +2,10 @@
 
 Given how many samples each source gives in all (its quota), the sources are spread evenly: at every k each has given
 its share of the first k samples within 2, and at the end its quota exactly. A binary tree splits the sources; at each
-node, of the first k samples `round(k * left / total)` go left. So sample k walks down the tree, keeping its number within the
-subtree, and the leaf it ends in is its source. The tree is Huffman's: walks are short (the entropy of the mixture), and
-the error stays small: an inner node has at most 2/3 of its parent, so errors of 1/2 a level add up to less than
-1/2 * (1 + 2/3 + 4/9 + ...) = 3/2, and the leaf adds 1/2.
+node, of the first k samples `round(k * left / total)` go left. So sample k walks down the tree, keeping its number
+within the subtree, and the leaf it ends in is its source. The tree is Huffman's: walks are short (the entropy of the
+mixture), and the error stays small: an inner node has at most 2/3 of its parent, so errors of 1/2 a level add up to
+less than 1/2 * (1 + 2/3 + 4/9 + ...) = 3/2, and the leaf adds 1/2.
 """
 
 from __future__ import annotations

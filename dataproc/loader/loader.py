@@ -146,9 +146,9 @@ class StreamingLoader:
     def trace(self, step: int, every_rank: bool = False) -> pa.Table:
         """Return the documents in this rank's batch of a step, or in the whole global batch.
 
-        One row per segment, padding left out, in order: row (int32, in the batch traced), position (int32, of its first
-        token in the row), source, epoch, `first` and `last` (its tokens [first, last) within the document), and the
-        columns of the document table (doc_id, url, ...) with `start` and `stop` of the document in its source.
+        One row per segment, padding left out, in order: row (int32, in the batch traced), row_start (int32, of its
+        first token in the row), source, epoch, `first` and `last` (its tokens [first, last) within the document),
+        and the columns of the document table (doc_id, url, ...) with `start` and `stop` of the document in its source.
         """
         rows = self._rows(step, every_rank)
         pieces, order = [], []
@@ -173,7 +173,7 @@ class StreamingLoader:
         table = reader.document_table(np.concatenate(documents))
         head = {
             "row": np.repeat(here, counts).astype(np.int32),
-            "position": (begin - np.repeat(rows.token[here], counts)).astype(np.int32),
+            "row_start": (begin - np.repeat(rows.token[here], counts)).astype(np.int32),
             "source": [self.mixture.sources[source].name] * len(begin),
             "epoch": np.repeat(rows.epoch[here], counts),
             "first": begin - table["start"].to_numpy(),

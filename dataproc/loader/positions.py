@@ -4,8 +4,8 @@
 
 A source is one stream of tokens. It is cut into blocks of `block_len` tokens and each block into windows of `seq_len`;
 a window is one sample. An epoch goes through the whole blocks in an order of its own (a keyed permutation), then
-through the rest of the stream, which is shorter than a block; the order inside a block is kept. The last window of the stream
-may be short: it is padded. So an epoch reads each token exactly once, at any sequence length.
+through the rest of the stream, which is shorter than a block; the order inside a block is kept. The last window of the
+stream may be short: it is padded. So an epoch reads each token exactly once, at any sequence length.
 
 A stage continues where the source's cursor stands. The cursor counts tokens: where a stage with a longer window begins
 inside a block, the cursor first moves up to a multiple of that length, and the ledger counts the tokens passed over.
