@@ -429,7 +429,7 @@ def test_json_vocabulary(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def json_backends(tmp_path_factory: pytest.TempPathFactory) -> list[Tokenizer]:
     name = tokenizer_json(tmp_path_factory.mktemp("agree") / "tiny")
-    return [TokenizerConfig(name=name, backend=backend).load() for backend in ("gigatoken", "hf")]  # type: ignore[arg-type]
+    return [TokenizerConfig(name=name, backend=backend).load() for backend in ("gigatoken", "hf")]
 
 
 @pytest.mark.needs("tokenizers")

@@ -1,0 +1,1 @@
+"""The sample crawl that ships with the project, and the script that built it."""
