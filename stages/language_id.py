@@ -1,30 +1,32 @@
-"""Language and script of each document: fastText lid.176, and the drop of languages that are not asked for or not certain.
+"""Language and script of each document by fastText lid.176; drops languages not asked for or not certain.
 
-The model reads at most four windows of 1,000 characters spread over the text (on 1,261 web pages: the same label as the whole text
-for every page, and the same side of 0.65). A text without letters has language `und`, script `Zyyy` and score 0.
+The model reads at most four windows of 1,000 characters spread over the text (on 1,261 web pages: the same label as the
+whole text for every page, and the same side of 0.65). A text without letters has language `und`, script `Zyyy` and
+score 0.
 
-Deviation: FineWeb, RefinedWeb and DCLM set their threshold of 0.65 on lid.176.bin (126 MB) and on whole texts; this is the
-compressed lid.176.ftz (0.9 MB), whose scores differ a little. Source: Joulin et al. 2016, https://arxiv.org/abs/1607.01759;
-threshold: Penedo et al. 2024, https://arxiv.org/abs/2406.17557, section 3.3.
+Deviation: FineWeb, RefinedWeb and DCLM set their threshold of 0.65 on lid.176.bin (126 MB) and on whole texts; this is
+the compressed lid.176.ftz (0.9 MB), whose scores differ a little. Source: Joulin et al. 2016,
+https://arxiv.org/abs/1607.01759; threshold: Penedo et al. 2024, https://arxiv.org/abs/2406.17557, section 3.3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
 
-import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+import pyarrow.compute as pc
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from classifiers import Classifier, load, to_decimal
 from classifiers.cards import Card, load_card
-from classifiers.languages import UNDETERMINED, label_language, parse_language
+from classifiers.languages import UNDETERMINED, label_language
 from classifiers.passages import spread
 from classifiers.scripts import NO_SCRIPT, main_script
 from dataproc.errors import ConfigError
 from dataproc.stage import Contract, Drops, Stage, Transform
+from stages.by_language import by_code, limits
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -38,7 +40,7 @@ class LanguageId(Stage):
     """Languages kept, as ISO 639-1 or 639-3 codes (`en` = `eng`); null keeps all."""
     min_score: Probability | None = 0.65
     """Least score kept, compared with the score as stored (four decimals); null keeps all."""
-    min_scores: dict[str, Probability | None] = {}
+    min_scores: Annotated[dict[str, Probability | None], AfterValidator(by_code)] = Field({})
     """Least score of single languages, in place of `min_score`. Example: {"zh": 0.5}"""
 
     @field_validator("languages")
@@ -48,17 +50,7 @@ class LanguageId(Stage):
             return None
         if not codes:
             raise ValueError("languages must name at least one language or be null, got []. Write null to keep all.")
-        return tuple(sorted(set(_parse(codes).values())))
-
-    @field_validator("min_scores")
-    @classmethod
-    def _parse_min_scores(cls, scores: dict[str, float | None]) -> dict[str, float | None]:
-        parsed = _parse(scores)
-        if len(set(parsed.values())) < len(parsed):
-            raise ValueError(
-                f"min_scores must name each language once, got {sorted(parsed)}. Keep one code of each language."
-            )
-        return {parsed[code]: score for code, score in sorted(scores.items())}
+        return tuple(by_code(dict.fromkeys(codes)))
 
     @model_validator(mode="after")
     def _check_languages(self) -> LanguageId:
@@ -84,10 +76,17 @@ class LanguageId(Stage):
                 "language_label": pa.string(),
                 "language_score": pa.float32(),
             },
-            rules=("languages", "min_score"),
+            rules=tuple(self._rules()),
             assets=card.assets(),
             libraries=("fasttext-community",),
         )
+
+    def _rules(self) -> Iterator[str]:
+        """Yield the rules that are on: one that can't drop must not show in the funnel."""
+        if self.languages is not None:
+            yield "languages"
+        if any(limit is not None for limit in (self.min_score, *self.min_scores.values())):
+            yield "min_score"
 
     def build(self) -> Transform:
         """Load the model and return `language_id`."""
@@ -97,9 +96,9 @@ class LanguageId(Stage):
 def language_id(batch: pa.RecordBatch, classifier: Classifier, config: LanguageId) -> pa.RecordBatch:
     """Add the language columns and mark rows that break a rule.
 
-    batch: N rows, needs `text`. Adds language (ISO 639-3), script (ISO 15924), language_label (the model's own label, null for
-    a text without letters), language_score (float32 in [0, 1]) and the drop columns; drop_value is the score, drop_limit the
-    least score of that language.
+    batch: N rows, needs `text`. Adds language (ISO 639-3), script (ISO 15924), language_label (the model's own label,
+    null for a text without letters), language_score (float32 in [0, 1]) and the drop columns; drop_value is the score,
+    drop_limit the least score of that language.
     Example: "Bonjour tout le monde" -> fra, Latn, fr, 0.98.
     """
     texts = [text or "" for text in batch["text"].to_pylist()]
@@ -115,12 +114,11 @@ def language_id(batch: pa.RecordBatch, classifier: Classifier, config: LanguageI
         pa.array(index % (len(classifier.card.labels) + 1))
     )
 
-    names = np.array(languages.to_pylist(), dtype=object)
     drops = Drops(batch)
     if config.languages is not None:
-        drops.where("languages", ~np.isin(names, config.languages))
-    limits = [config.min_scores.get(name, config.min_score) for name in names]
-    drops.below("min_score", to_decimal(score), [-1.0 if limit is None else limit for limit in limits])
+        wanted = pa.array(config.languages, pa.string())
+        drops.where("languages", pc.invert(pc.is_in(languages, value_set=wanted)))
+    drops.below("min_score", to_decimal(score), limits(languages, config.min_score, config.min_scores))
     return drops.mark(
         {
             "language": languages,
@@ -134,11 +132,3 @@ def language_id(batch: pa.RecordBatch, classifier: Classifier, config: LanguageI
 def _languages(card: Card) -> list[str]:
     """Return the ISO 639-3 code of each label of the card."""
     return [label_language(label) for label in card.labels]
-
-
-def _parse(codes: Iterable[str]) -> dict[str, str]:
-    """Return code -> ISO 639-3; a ValueError, so that the message gets the place of the key."""
-    try:
-        return {code: parse_language(code) for code in codes}
-    except ConfigError as error:
-        raise ValueError(str(error)) from error

@@ -20,7 +20,8 @@ class Score(Stage):
     """Write what a model says of each document.
 
     Give `label` and `column` for the probability of one label, or `label_column` and `score_column` for the best label.
-    Example: {model: quality, label: high, column: quality_score}; {model: domain, label_column: domain, score_column: domain_score}
+    Example: {model: quality, label: high, column: quality_score}, or
+    {model: domain, label_column: domain, score_column: domain_score}.
     """
 
     model: str
