@@ -69,7 +69,7 @@ class Gigatoken:
 
     def encode_batch(self, text: pa.LargeStringArray) -> tuple[Ids, Offsets]:
         """Return (flat, offsets) of a column without nulls."""
-        import awkward as ak  # type: ignore[import-untyped]
+        import awkward as ak
 
         _, offsets_buffer, data_buffer = text.buffers()
         offsets = (

@@ -23,7 +23,8 @@ from dataproc.tokens.shards import TokenizerInfo
 SHIPPED = Path(__file__).parent / "vocab"
 
 EOS_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<\uff5cend\u2581of\u2581sentence\uff5c>")
-"""Strings that end a document in published tokenizers, tried in this order when nobody names one."""
+"""Strings that end a document in published tokenizers, tried in this order when nobody names one. They go before what
+tokenizer_config.json says: there, chat models name the token that ends a turn."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _from_json(path: Path, eos: str | None, bos: str | None) -> JsonVocabulary:
         sha256=hashlib.sha256(data).hexdigest(),
         special_tokens=specials,
         **_document_ends(
-            path.name, known, eos or _token(named.get("eos_token")), bos or _token(named.get("bos_token"))
+            path.name, known, eos, bos or _token(named.get("bos_token")), last_eos=_token(named.get("eos_token"))
         ),
         plain=json.dumps(plain, ensure_ascii=False),
         largest_id=largest,
@@ -195,17 +196,19 @@ def _is_lossless(content: Mapping[str, Any]) -> bool:
     steps = [content.get("pre_tokenizer") or {}]
     steps += steps[0].get("pretokenizers", [])
     normalizer = content.get("normalizer") or {}
-    changes_text = bool(normalizer) and normalizer.get("normalizers") != []
     return (
-        not changes_text
+        (not normalizer or normalizer.get("normalizers") == [])
         and not any(step.get("add_prefix_space") for step in steps)
         and (content.get("decoder") or {}).get("type") == "ByteLevel"
+        and sum(len(token) == 1 for token in content["model"]["vocab"]) >= 256  # a letter for each byte
     )
 
 
-def _document_ends(where: str, specials: Mapping[str, int], eos: str | None, bos: str | None) -> dict[str, Any]:
+def _document_ends(
+    where: str, specials: Mapping[str, int], eos: str | None, bos: str | None, last_eos: str | None = None
+) -> dict[str, Any]:
     """Return eos_id and bos_id; raise ConfigError when a named one does not exist or no EOS is known."""
-    eos = eos or next((name for name in EOS_NAMES if name in specials), None)
+    eos = eos or next((name for name in EOS_NAMES if name in specials), last_eos)
     if eos is None:
         raise ConfigError(
             f"tokenizer.eos must be given for {where}, got null. Name the special token that ends a document."

@@ -457,6 +457,7 @@ def test_json_that_gigatoken_cannot_read_falls_back(tmp_path: Path) -> None:
         ({"normalizer": {"type": "Sequence", "normalizers": []}}, True),
         ({"normalizer": {"type": "NFC"}}, False),
         ({"decoder": {"type": "Metaspace"}}, False),
+        ({"model": {"vocab": {spelled(bytes([byte])): byte for byte in range(1, 256)}}}, False),
         ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, False),
         ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"add_prefix_space": True}]}}, False),
     ],
@@ -484,6 +485,12 @@ def test_json_eos_of_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"eos_token": {"content": "<fin>"}, "bos_token": null}')
     assert load_vocabulary(name).eos_id == 300
     assert load_vocabulary(name, eos="hello").eos_id == 259  # any string of the vocabulary can be named
+
+
+def test_json_eos_of_documents_goes_before_that_of_turns(tmp_path: Path) -> None:
+    name = tokenizer_json(tmp_path, eos="<|endoftext|>")
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "hello"}')
+    assert load_vocabulary(name).eos_id == 300
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"model": {}}', '{"model": {"vocab": []}}'])
