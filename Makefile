@@ -51,8 +51,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 pipeline: setup ## Run a crawl through to tokens: make pipeline CRAWL=sample
-	$(BIN)/dataproc run --crawl '$(CRAWL)' --recipe '$(RECIPE)' --engine '$(ENGINE)' \
-		$(if $(OUT),--out '$(OUT)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT))
+	$(strip $(BIN)/dataproc run --crawl '$(CRAWL)' --recipe '$(RECIPE)' --engine '$(ENGINE)' \
+		$(if $(OUT),--out '$(OUT)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT)))
 
 test: setup-dev ## Run the tests; SLOW=1 includes the slow ones
 	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow") $(ARGS)
