@@ -52,7 +52,7 @@ def _contract(kind: type[Stage]) -> Iterator[str]:
     lines = {
         "Reads": [f"`{column}`" for column in contract.reads],
         "Writes": [f"`{column}` ({kind})" for column, kind in contract.writes.items()],
-        "Drops by": [f"`{rule}`" for rule in contract.rules],
+        "By default drops by": [f"`{rule}`" for rule in contract.rules],
     }
     yield " ".join(f"{verb} {', '.join(names)}." for verb, names in lines.items() if names) + "\n"
 

@@ -133,18 +133,23 @@ def test_help_loads_no_arrow() -> None:
     assert set(loaded.split()).isdisjoint({*HEAVY, "numpy", "pyarrow"})
 
 
-def test_every_import_is_declared() -> None:
+def test_every_import_is_declared_and_every_dependency_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
-    declared = {_normalised(re.split(r"[\[<>=; ]", line)[0]) for line in lines}
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    core, optional = ({_distribution(line) for line in lines} for lines in (project["dependencies"], extras))
     owners = packages_distributions()
-    undeclared = {
-        f"{module}: {name}"
-        for module, path in MODULES.items()
-        for name in {name.split(".")[0] for name in imports(path)} - {*OURS, *sys.stdlib_module_names}
-        if declared.isdisjoint({_normalised(owner) for owner in owners.get(name, [name])})
-    }
+    imported: dict[str, set[str]] = {}  # distributions that may own a name -> modules of ours that import it
+    for module, path in MODULES.items():
+        for name in {name.split(".")[0] for name in imports(path)} - {*OURS, *sys.stdlib_module_names}:
+            imported.setdefault(name, set()).add(module)
+    named = {name: {_normalised(owner) for owner in owners.get(name, [name])} for name in imported}
+    undeclared = {name: imported[name] for name, owner in named.items() if owner.isdisjoint(core | optional)}
     assert not undeclared
+    assert not core - set().union(*named.values())
+
+
+def _distribution(requirement: str) -> str:
+    return _normalised(re.split(r"[\[<>=; ]", requirement)[0])
 
 
 def _normalised(distribution: str) -> str:
