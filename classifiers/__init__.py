@@ -1,7 +1,7 @@
 """Classifiers behind one protocol: texts in, labels and scores out.
 
-A classifier is loaded from its card (see `classifiers.cards`), which names the model file, its sha256, its labels and how texts
-are prepared for it. What a text scores depends on that text alone, never on the rest of the batch.
+A classifier is loaded from its card (see `classifiers.cards`), which names the model file, its sha256, its labels and
+how texts are prepared for it. What a text scores depends on that text alone, never on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Classifier(Protocol):
     card: Card
 
     def predict(self, texts: pa.Array | Sequence[str | None]) -> tuple[Indices, Scores]:
-        """Return for each of N texts the index of its best label in `card.labels`, int32 [N], and its score, float32 [N].
+        """Return the index in `card.labels` of each text's best label, int32 [N], and its score, float32 [N].
 
         A text without a single word (null, empty, only white space) has index -1 and score 0.
         """
         ...
 
     def probabilities(self, texts: pa.Array | Sequence[str | None]) -> Scores:
-        """Return the score of every label, float32 [N, L] in the order of `card.labels`; rows of zeros for texts without a word."""
+        """Return the score of every label, float32 [N, L] in the order of `card.labels`; zeros without a word."""
         ...
 
 
@@ -64,4 +64,7 @@ def to_decimal(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
     float32(0.65) is 0.64999998: compared as it is, a document at the limit would fall below it.
     Example: to_decimal(np.float32([0.65]))[0] == 0.65
     """
-    return np.round(np.asarray(scores, dtype=np.float64), SCORE_DECIMALS)
+    rounded: npt.NDArray[np.float64] = np.asarray(
+        np.round(np.asarray(scores, dtype=np.float64), SCORE_DECIMALS), np.float64
+    )
+    return rounded

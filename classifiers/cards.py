@@ -1,7 +1,7 @@
 """Model cards: a YAML file beside each model that says what it is, which labels it gives and how well it does.
 
-The card is the name of a model: a stage loads the card, and the card names the file and its sha256, which is checked before the
-model is used. A card without its figures is still a card; `dataproc train-classifier` writes complete ones.
+The card is the name of a model: a stage loads the card, and the card names the file and its sha256, which is checked
+before the model is used. A card without its figures is still a card; `dataproc train-classifier` writes complete ones.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Heldout(Config):
     """True label -> predicted label -> passages."""
     precision: dict[str, float]
     recall: dict[str, float]
+    auc: dict[str, float] = {}
+    """Chance that a passage of the label scores higher on it than one of another label (area under the ROC curve)."""
     accuracy: float
     macro_f1: float
     by_source: dict[str, SourceResult]
@@ -53,7 +55,7 @@ class Heldout(Config):
 
 
 class Probe(Config):
-    """Scores on texts without a true label: what the model does to a kind of page, or to the same text in another language."""
+    """Scores on texts without a true label: kinds of pages, or one text in many languages."""
 
     examples: int
     labels: dict[str, float]
@@ -109,7 +111,9 @@ def verified_model(card: Card, folder: Path) -> Path:
     """Return the path of the card's model file once its sha256 is the card's; raises ConfigError otherwise."""
     path = folder / card.file
     if not path.is_file():
-        raise ConfigError(f"{card.name}: model file {path} must exist beside its card, got none. Restore it or retrain.")
+        raise ConfigError(
+            f"{card.name}: model file {path} must exist beside its card, got none. Restore it or retrain."
+        )
     found = file_sha256(path)
     if found != card.sha256:
         raise ConfigError(

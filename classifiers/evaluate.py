@@ -1,4 +1,4 @@
-"""Measures of a classifier: confusion, precision and recall, results by source and language, thresholds for a keep rate.
+"""Measures of a classifier: confusion, precision and recall, results by source and language, keep rates.
 
 All are computed on scores as stored (four decimals), so a threshold means the same here and in a run.
 """
@@ -48,12 +48,27 @@ def threshold_for_keep_rate(scores: npt.ArrayLike, keep: float) -> float:
     return float(ordered[max(math.ceil(keep * len(ordered) - 1e-9), 1) - 1])
 
 
+def auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    """Return the chance that a positive scores higher than a negative, ties counted half; 0.5 when either is missing.
+
+    Example: auc([0.1, 0.4, 0.4, 0.9], [False, False, True, True]) == 0.875
+    """
+    values, is_positive = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=bool)
+    num_positive, num_negative = int(is_positive.sum()), int((~is_positive).sum())
+    if not num_positive or not num_negative:
+        return 0.5
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # mean rank of equal values, from 1
+    return float((ranks[is_positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
+
+
 def measure_heldout(classifier: Classifier, examples: Sequence[Example]) -> Heldout | None:
     """Return the figures on held-out passages, or None when there are none."""
     if not examples:
         return None
     labels = classifier.card.labels
     true = [labels.index(example.label) for example in examples]
+    scores = to_decimal(classifier.probabilities([example.text for example in examples]))
     predicted, _ = classifier.predict([example.text for example in examples])
     # A passage without a word has no prediction; it counts as the first label.
     table = confusion(true, np.maximum(predicted, 0).tolist(), len(labels))
@@ -61,9 +76,12 @@ def measure_heldout(classifier: Classifier, examples: Sequence[Example]) -> Held
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     right = (predicted == np.array(true)).tolist()
     return Heldout(
-        confusion={label: dict(zip(labels, row, strict=True)) for label, row in zip(labels, table.tolist(), strict=True)},
+        confusion={
+            label: dict(zip(labels, row, strict=True)) for label, row in zip(labels, table.tolist(), strict=True)
+        },
         precision=_by_label(labels, precision),
         recall=_by_label(labels, recall),
+        auc={label: round(auc(scores[:, k], np.array(true) == k), 4) for k, label in enumerate(labels)},
         accuracy=round(float(np.mean(right)), 4),
         macro_f1=round(float(np.mean(f1[table.sum(axis=1) > 0])), 4),
         by_source=_share_right([f"{example.source}: {example.label}" for example in examples], right),
@@ -81,7 +99,9 @@ def measure_probes(classifier: Classifier, examples: Sequence[Example]) -> dict[
     for name, texts in sorted(groups.items()):
         scores = to_decimal(classifier.probabilities(texts))
         best = np.bincount(scores.argmax(axis=1), minlength=len(labels)) / len(texts)
-        probes[name] = Probe(examples=len(texts), labels=_by_label(labels, best), mean=_by_label(labels, scores.mean(axis=0)))
+        probes[name] = Probe(
+            examples=len(texts), labels=_by_label(labels, best), mean=_by_label(labels, scores.mean(axis=0))
+        )
     return probes
 
 

@@ -1,7 +1,7 @@
 """fastText models: bag of words and character n-grams, one matrix, one label distribution.
 
-Runs `fasttext-community`, which installs the module `fasttext` with NumPy 2 support; other distributions overwrite that module.
-Texts go in one by one, so a score can't depend on the batch.
+Runs `fasttext-community`, which installs the module `fasttext` with NumPy 2 support; other distributions overwrite that
+module. Texts go in one by one, so a score can't depend on the batch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class FastTextClassifier:
         self._index = {_PREFIX + label: index for index, label in enumerate(card.labels)}
         if set(self._model.labels) != set(self._index):
             found = sorted(label.removeprefix(_PREFIX) for label in self._model.labels)
-            raise ConfigError(f"{card.name}: labels of {path} must be those of its card, got {found}. Correct the card.")
+            raise ConfigError(
+                f"{card.name}: labels of {path} must be those of its card, got {found}. Correct the card."
+            )
 
     def predict(self, texts: pa.Array | Sequence[str | None]) -> tuple[Indices, Scores]:
         """Return the best label's index, int32 [N], and its score, float32 [N]; see `Classifier.predict`."""

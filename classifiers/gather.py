@@ -1,7 +1,7 @@
 """From sources to labelled passages: roles by group, passages of drawn lengths, caps and balance.
 
-Nothing here draws random numbers: which group is held out and which passages are chosen follow from hashes of (seed, source, group,
-number), so a source can be added without moving the others.
+Nothing here draws random numbers: which group is held out and which passages are chosen follow from hashes of (seed,
+source, group, number), so a source can be added without moving the others.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from classifiers.training_config import Source, TrainingConfig
 from classifiers.training_data import Document, read_documents
 from dataproc.ids import hash64
 
-DroppedByRules = Callable[[list[str]], list[bool]]
-"""Says of each text whether the rules drop it; given by the caller, since classifiers don't know stages."""
+DroppedByRules = Callable[[list[str], list[str]], list[bool]]
+"""(texts, languages) -> whether the rules drop each; given by the caller, since classifiers don't know stages."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ def _source_examples(
     if source.dropped_by_rules:
         if dropped_by_rules is None:
             raise ValueError("a source with dropped_by_rules needs the function that says what the rules drop")
-        dropped = dropped_by_rules([document.text for document, _ in documents])
+        texts = [document.text for document, _ in documents]
+        languages = [document.language for document, _ in documents]
+        dropped = dropped_by_rules(texts, languages)
         documents = [document for document, drop in zip(documents, dropped, strict=True) if drop]
     roles = [_role(config, source, document) for document, _ in documents]
     chosen: dict[tuple[str, str, str], list[Example]] = defaultdict(list)
@@ -77,7 +79,8 @@ def _labelled(source: Source, documents: Iterable[Document]) -> Iterator[tuple[D
         label = source.label or (source.labels.get(document.kind) if source.labels else document.kind or source.name)
         wanted = source.url_pattern is None or re.search(source.url_pattern, document.url)
         unwanted = source.exclude_url_pattern is not None and re.search(source.exclude_url_pattern, document.url)
-        if label is not None and wanted and not unwanted:
+        in_languages = source.languages is None or document.language in source.languages
+        if label is not None and wanted and not unwanted and in_languages:
             yield document, label
 
 
@@ -130,7 +133,7 @@ def _cap_labels(examples: list[Example], share: float) -> list[Example]:
 
 
 def _spread_sources(examples: list[Example], limit: int) -> list[Example]:
-    """Return at most `limit` examples, taken in turn from their sources, so that a large source does not crowd out small ones."""
+    """Return at most `limit` examples, taken in turn from their sources: a large one must not crowd out small ones."""
     ranked = []
     seen: dict[str, int] = defaultdict(int)
     for example in sorted(examples, key=lambda example: example.order):

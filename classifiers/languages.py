@@ -1,7 +1,7 @@
 """Language codes: what a model's label is in ISO 639-3, and what a recipe's code means.
 
-The table languages.tsv names the rule it follows and covers the labels of lid.176. Labels of the form `eng_Latn` (GlotLID,
-OpenLID) carry their ISO 639-3 code themselves.
+The table languages.tsv names the rule it follows and covers the labels of lid.176. Labels of the form `eng_Latn`
+(GlotLID, OpenLID) carry their ISO 639-3 code themselves.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def label_language(label: str) -> str:
 
 
 def parse_language(code: str) -> str:
-    """Return the ISO 639-3 code that a recipe's two- or three-letter code means; other three-letter codes stay as they are.
+    """Return the ISO 639-3 code that a recipe's code means; three-letter codes we don't know stay as they are.
 
     Raises ConfigError for what is no code. Example: parse_language("en") == "eng", parse_language("zho") == "cmn"
     """
@@ -55,5 +55,7 @@ def parse_language(code: str) -> str:
     if code in aliases:
         return aliases[code]
     if not re.fullmatch("[a-z]{3}", code):
-        raise ConfigError(f'language must be an ISO 639-1 or 639-3 code such as en or eng, got "{code}". See languages.tsv.')
+        raise ConfigError(
+            f'language must be an ISO 639-1 or 639-3 code such as en or eng, got "{code}". See languages.tsv.'
+        )
     return code

@@ -1,7 +1,7 @@
-"""Which part of a document a classifier sees: bounded windows when it predicts, passages of drawn lengths when it learns.
+"""Which part of a document a classifier sees: bounded windows to predict, passages of drawn lengths to learn.
 
-Both are functions of the text (and the seed) alone. Windows bound the cost: a page of 10 MB costs as much as one of 10 KB.
-Passages give all labels the same distribution of lengths, so length can't be what a model learns.
+Both are functions of the text (and the seed) alone. Windows bound the cost: a page of 10 MB costs as much as one of 10
+KB. Passages give all labels the same distribution of lengths, so length can't be what a model learns.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Windows(Config):
 
 
 def spread(text: str, windows: Windows) -> str:
-    """Return the text, or its windows joined by newlines; ends inside a word are trimmed to the next space, 40 characters at most.
+    r"""Return the text, or its windows joined by newlines, trimmed to whole words (by 40 characters at most).
 
-    Example: spread("a" * 9 + " b " + "c" * 9, Windows(count=2, chars=10)) == "aaaaaaaaa \\n ccccccccc"
+    Example: spread("a" * 9 + " b " + "c" * 9, Windows(count=2, chars=10)) == "aaaaaaaaa \n ccccccccc"
     """
     if len(text) <= windows.count * windows.chars:
         return text
@@ -58,7 +58,7 @@ class PassageLengths(Config):
 
 
 def passages(text: str, lengths: PassageLengths, key: str) -> Iterator[str]:
-    """Cut the text into consecutive passages of lengths drawn from (key, number of the passage); a shorter rest is left out.
+    """Cut the text into passages of lengths drawn from (key, number of the passage); a shorter rest is left out.
 
     `key` names seed, source and document, so adding a source does not change the passages of another.
     """

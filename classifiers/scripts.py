@@ -1,7 +1,7 @@
 """The script most letters of a text are written in, as an ISO 15924 code.
 
-Japanese mixes three scripts and Chinese uses one of them: Han with at least one kana in twenty is `Jpan`, Han alone `Hani`.
-Digits, punctuation and spaces belong to no script.
+Japanese mixes three scripts and Chinese uses one of them: Han with at least one kana in twenty is `Jpan`, Han alone
+`Hani`. Digits, punctuation and spaces belong to no script.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Train a fastText classifier and write it with its card: same config, same texts, same library -> same bytes.
 
-fastText is deterministic on one thread with a fixed seed; the order of the training lines comes from hashes. The floating-point
-kernels of another CPU architecture may give other bytes: the card says which platform and version made the model.
+fastText is deterministic on one thread with a fixed seed; the order of the training lines comes from hashes. The
+floating-point kernels of another CPU architecture may give other bytes: the card says which platform and version made
+the model.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dataproc.errors import ConfigError
 def train_classifier(
     config: TrainingConfig, data: Path, out: Path, dropped_by_rules: DroppedByRules | None = None
 ) -> Card:
-    """Train on the config's sources below `data`; write `out/<name>.ftz` (or .bin) and `out/<name>.yaml`; return the card.
+    """Train on the config's sources below `data`; write model and card, `out/<name>.ftz` and .yaml; return the card.
 
     Raises ConfigError or InputError when a source can't be read, or a label has no training passage.
     """
@@ -36,7 +37,9 @@ def train_classifier(
     training = [example for example in examples if example.role == "train"]
     missing = set(config.labels) - {example.label for example in training}
     if missing:
-        raise ConfigError(f"{config.name}: every label must have training passages, got none of {', '.join(sorted(missing))}.")
+        raise ConfigError(
+            f"{config.name}: every label must have training passages, got none of {', '.join(sorted(missing))}."
+        )
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"{config.name}{'.ftz' if config.fasttext.quantize else '.bin'}"
     fit([(example.label, example.text) for example in training], config.fasttext, config.normalize, file)
@@ -96,7 +99,11 @@ def _card(config: TrainingConfig, file: Path, examples: Sequence[Example]) -> Ca
         advice=config.advice,
         training=tuple(
             TrainingSource(
-                name=name, role=role, licence=licences[name], examples=dict(sorted(of.items())), languages=len(languages[name, role])
+                name=name,
+                role=role,
+                licence=licences[name],
+                examples=dict(sorted(of.items())),
+                languages=len(languages[name, role]),
             )
             for (name, role), of in sorted(counts.items())
         ),

@@ -1,7 +1,7 @@
 """What a classifier is trained from: sources and their labels, lengths, balance, hyper-parameters.
 
-The shipped configs are classifiers/training/*.yaml. A source is training, held out, a probe (scored, but without true labels), or
-split by group: a share of its web sites or books is held out whole.
+The shipped configs are classifiers/training/*.yaml. A source is training, held out, a probe (scored, but without true
+labels), or split by group: a share of its web sites or books is held out whole.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Source(Config):
     licence: str
     heldout_share: float = Field(0.3, gt=0, lt=1)
     """Share of the groups of a `split` source that is held out."""
+    languages: tuple[str, ...] | None = None
+    """Languages taken, ISO 639-3; null takes all."""
     heldout_languages: tuple[str, ...] = ()
     """Languages of the source that are held out, ISO 639-3; the rest keeps its role."""
     url_pattern: str | None = None
@@ -49,7 +51,9 @@ class Source(Config):
     @model_validator(mode="after")
     def _check_labels(self) -> Source:
         if self.role != "probe" and (self.label is None) == (not self.labels):
-            raise ValueError(f"{self.name} must have either label or labels, got {'both' if self.labels else 'none'}. Give one.")
+            raise ValueError(
+                f"{self.name} must have either label or labels, got {'both' if self.labels else 'none'}. Give one."
+            )
         return self
 
 
@@ -99,7 +103,9 @@ class TrainingConfig(Config):
     def _check_sources(self) -> TrainingConfig:
         names = [source.name for source in self.sources]
         if len(set(names)) < len(names):
-            raise ValueError(f"sources must have different names, got {sorted(n for n in set(names) if names.count(n) > 1)} twice.")
+            raise ValueError(
+                f"sources must have different names, got {sorted(n for n in set(names) if names.count(n) > 1)} twice."
+            )
         for source in self.sources:
             for label in filter(None, (source.label, *source.labels.values())):
                 if source.role != "probe" and label not in self.labels:

@@ -1,8 +1,8 @@
-"""Readers of training texts: one per format, each yields documents with the label, language and group their source gives them.
+"""Readers of training texts: one per format, each yields documents with their label, language and group.
 
-A group is what must not be in training and test at once: a web site, a book, a page. Paths come from the command line, names of
-files below it from the config. Readers undo what is only an artefact of a source (wiki markup, Project Gutenberg's licence, ruby),
-or a model would learn the artefact.
+A group is what must not be in training and test at once: a web site, a book, a page. Paths come from the command line,
+names of files below it from the config. Readers undo what is only an artefact of a source (wiki markup, Project
+Gutenberg's licence, ruby), or a model would learn the artefact.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from classifiers.languages import UNDETERMINED, parse_language
@@ -37,7 +38,7 @@ Reader = Callable[[Path], Iterator[Document]]
 
 
 def read_documents(reader: str, path: Path) -> Iterator[Document]:
-    """Yield the documents of a file or folder under the text contract; raises ConfigError or InputError when it can't."""
+    """Yield a file's or folder's documents under the text contract; raises ConfigError or InputError."""
     if reader not in READERS:
         raise ConfigError(f'reader must be one of {", ".join(sorted(READERS))}, got "{reader}". Choose one.')
     if not path.exists():
@@ -47,7 +48,10 @@ def read_documents(reader: str, path: Path) -> Iterator[Document]:
 
 
 def jsonl(path: Path) -> Iterator[Document]:
-    """JSON lines with `text` and optionally url, language, and label or page_type; the group is the host of the url, else the line."""
+    """JSON lines with `text` and optionally url, language, and label or page_type.
+
+    The group is the host of the url, else the line.
+    """
     for number, line in enumerate(_lines(path)):
         row = json.loads(line)
         url = row.get("url") or ""
@@ -75,7 +79,7 @@ def labelled_tsv(path: Path) -> Iterator[Document]:
 
 
 def line_labels(path: Path) -> Iterator[Document]:
-    """`<language>/*.json`: pages as lists of lines with a label each; yields a page's lines of each label as one text."""
+    """`<language>/*.json`: pages as lines with a label each; yields a page's lines of each label as one text."""
     for file in sorted(path.rglob("*.json")):
         for number, page in enumerate(json.loads(file.read_text(encoding="utf-8"))):
             labels = [str(label) for label in page["labels"]]
@@ -86,7 +90,7 @@ def line_labels(path: Path) -> Iterator[Document]:
 
 
 def wikitext(path: Path) -> Iterator[Document]:
-    """WikiText-2: articles under ` = Title = `, tokenised, rare words as <unk>; yields articles with its tokenisation undone."""
+    """WikiText-2: tokenised articles under ` = Title = `, rare words as <unk>; yields them with spaces as usual."""
     articles = re.split(r"(?m)^ = ([^=\n]+) = $", path.read_text(encoding="utf-8"))
     for title, body in zip(articles[1::2], articles[2::2], strict=True):
         text = re.sub(r" @(.)@ ", r"\1", body).replace("<unk>", " ")
@@ -96,14 +100,16 @@ def wikitext(path: Path) -> Iterator[Document]:
 
 
 def books(path: Path) -> Iterator[Document]:
-    """Plain text books; the language is the folder's name or starts the file's (`deu/a.txt`, `de_a.txt`). One group a book."""
+    """Plain text books, one group each; the language is the folder's name or starts the file's (`de_a.txt`)."""
     for file in sorted(path.rglob("*.txt")):
         text = file.read_text(encoding="utf-8-sig")
         text = re.split(r"\*\*\* ?START OF TH.*?\*\*\*", text, maxsplit=1)[-1]
         text = re.split(r"\*\*\* ?END OF TH", text, maxsplit=1)[0]
         folder = _ELTEC.get(file.parent.name, file.parent.name)
         language = _language_or_und(folder)
-        yield Document(text, file.stem, language if language != UNDETERMINED else _language_or_und(file.stem.split("_")[0]))
+        yield Document(
+            text, file.stem, language if language != UNDETERMINED else _language_or_und(file.stem.split("_")[0])
+        )
 
 
 # Folder names of ELTeC that are ISO 639-2/B codes or abbreviations.
@@ -111,7 +117,7 @@ _ELTEC = {"cze": "ces", "gre": "ell", "rom": "ron"}
 
 
 def aozora(path: Path) -> Iterator[Document]:
-    """Aozora Bunko: Shift_JIS; reading aids, editors' notes, the legend on top and the colophon at the end are taken out."""
+    """Aozora Bunko: Shift_JIS, less reading aids, editors' notes, the legend on top and the colophon at the end."""
     for file in sorted(path.rglob("*.txt")):
         text = file.read_text(encoding="cp932", errors="replace")
         text = re.sub("-{20,}.*?-{20,}", "", text, count=1, flags=re.DOTALL)
@@ -127,13 +133,13 @@ def conllu(path: Path) -> Iterator[Document]:
 
 
 def html(path: Path) -> Iterator[Document]:
-    """Folders of HTML pages, main text by resiliparse; the language is the folder's name or starts the file's (`pt-BR`, `de__a`)."""
+    """Folders of HTML pages, main text by resiliparse; language as the folder's or file's name (`pt-BR`, `de__a`)."""
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
     for file in sorted(path.rglob("*.html")):
         body = file.read_bytes()
-        tree = bytes_to_str(body, detect_encoding(body, from_html_meta=True))
+        tree = bytes_to_str(body, detect_encoding(body, from_html_meta=True) or "utf-8")
         text = extract_plain_text(tree, main_content=True, alt_texts=False, preserve_formatting=True)
         folder = file.parent.name
         language = _language_or_und(folder.split("-")[0])
@@ -150,8 +156,8 @@ READERS: Mapping[str, Reader] = {
 
 
 def _lines(path: Path) -> Iterator[str]:
-    opened = gzip.open(path, "rt", encoding="utf-8", errors="replace") if path.suffix == ".gz" else path.open(encoding="utf-8", errors="replace")
-    with opened as file:
+    opener: Callable[..., IO[str]] = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8", errors="replace") as file:
         for line in file:
             yield line.rstrip("\n")
 
