@@ -122,8 +122,8 @@ def _run_steps(run: Run, inputs: Inputs) -> None:
     run_scores(run)
     run_buckets(run)
     run_tokens(run)
+    write_report(run.folder)  # first: it says why, should nothing be left to mix
     mix_tokens(run.folder, run.recipe.mix, run.recipe.seed)
-    write_report(run.folder)
     run.folder.remove_scratch()
 
 

@@ -22,7 +22,7 @@ def test_the_report_shows_every_reason_and_kept_documents(sample_run: Path) -> N
 
 
 def test_pages_cannot_speak_in_the_report(tmp_path: Path) -> None:
-    words = " ".join(f"the word of {index} that have to be" for index in range(30))
+    words = " ".join(f"the sentences of paragraph {index} that have little to say" for index in range(30))
     evil = {"text": f"<script>alert(1)</script> {words}", "url": "http://a.org/<script>alert(2)</script>"}
     (tmp_path / "a.jsonl").write_text(json.dumps(evil) + "\n" + json.dumps({"text": "<img src=x>", "url": "b"}) + "\n")
     recipe = tmp_path / "open.yaml"

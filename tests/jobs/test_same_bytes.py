@@ -50,15 +50,16 @@ def test_ten_kills_leave_no_trace(crawl: Path, reference: dict[str, str], tmp_pa
     killed_at = []
     for _ in range(10):
         before = entries(out)
-        process = subprocess.Popen(
-            command("run", "--crawl", crawl, "--out", out, "--workers", "2"),
-            start_new_session=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        with open(tmp_path / "log", "w") as log:
+            process = subprocess.Popen(
+                command("run", "--crawl", crawl, "--out", out, "--workers", "2"),
+                start_new_session=True,
+                stdout=log,
+                stderr=log,
+            )
         while entries(out) <= before and process.poll() is None:
             time.sleep(0.002)
-        assert process.poll() is None, process.communicate()[0].decode()
+        assert process.poll() is None, (tmp_path / "log").read_text()
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         killed_at.append(entries(out))
