@@ -1,20 +1,14 @@
-"""The funnel of a run: what each rule of each step dropped, and what is left, read from the manifests' counters alone.
-
-Entries are added up one at a time, so memory depends on the number of rules and buckets, not on the number of parts.
-Rules of a stage act in order and the first that holds is the reason, so each row of the funnel starts with what the row
-above it kept.
-"""
+"""The funnel of a run: what each rule of each step dropped, and what is left, by the manifests' counters alone."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -22,82 +16,19 @@ from rich.text import Text
 
 from dataproc.config import validate
 from dataproc.errors import ConfigError, InputError, ShardError
-from dataproc.ids import hash_int64
-from dataproc.shards import Dataset, Entry, read_description
-from dataproc.stage import Stage, StageCounts
+from dataproc.shards import Dataset, read_description
+from dataproc.stage import Stage
 from dataproc.storage import Folder
 from jobs.recipe import Recipe
+from jobs.step_flow import FAILED, Rule, StageFlow, StepFlow, Tally
 
 STEPS = ("documents", "dedup", "buckets")
 """The steps that drop, in order: each takes what the one before it kept."""
 
-FAILED = "failed"
-"""The stage that stands for reading itself: its rules are the causes of failure."""
-
-EXAMPLE_PARTS = 8
 SHOWN_BUCKETS = 20
 
 Plan = dict[str, dict[str, tuple[str, ...]]]
 """step -> stage -> rules, in the order in which they act."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What one rule did with the rows that reached it."""
-
-    name: str
-    rows_in: int
-    dropped: int
-    flagged: int = 0
-    """Rows marked by an annotating stage; they are not dropped here."""
-    parts: tuple[int, ...] = ()
-    """Up to EXAMPLE_PARTS parts in which it dropped rows, chosen by hash: where to look for examples."""
-
-    @property
-    def rows_kept(self) -> int:
-        """Return the rows that it left."""
-        return self.rows_in - self.dropped
-
-
-@dataclass(frozen=True)
-class StageFlow:
-    """What one stage did; `seconds` is the time of all workers together, 0 where stages are not timed."""
-
-    name: str
-    rows_in: int
-    rows_kept: int
-    rules: tuple[Rule, ...]
-    seconds: float = 0.0
-
-    @property
-    def dropped(self) -> int:
-        """Return the rows that it dropped."""
-        return self.rows_in - self.rows_kept
-
-
-@dataclass(frozen=True)
-class StepFlow:
-    """What one step did; `seconds` is the time of all workers together."""
-
-    name: str
-    parts: int | None
-    parts_done: int
-    rows_in: int
-    rows_kept: int
-    stages: tuple[StageFlow, ...]
-    kept_parts: tuple[int, ...]
-    """Up to EXAMPLE_PARTS parts with rows that it kept, chosen by hash."""
-    seconds: float
-
-    @property
-    def dropped(self) -> int:
-        """Return the rows that it dropped or failed to read."""
-        return self.rows_in - self.rows_kept
-
-    @property
-    def complete(self) -> bool:
-        """Say whether every part is done."""
-        return self.parts_done == self.parts
 
 
 @dataclass(frozen=True)
@@ -158,7 +89,12 @@ def read_funnel(folder: Folder) -> Funnel:
     """
     if read_description(folder, STEPS[0]) is None:
         raise InputError(f"{folder.url} must hold a run, got no manifests/{STEPS[0]}. Give the OUT of `dataproc run`.")
-    plan, notes = _read_plan(folder)
+    plan: Plan = {}
+    notes: tuple[str, ...] = ()
+    try:
+        plan = plan_of(read_recipe(folder))
+    except ConfigError as error:  # a run of another version can still be counted
+        notes = (f"Rules that dropped nothing are not listed, since the recipe cannot be read: {error}",)
     sums = {name: _add_up(folder, name) for name in STEPS if read_description(folder, name) is not None}
     steps = tuple(tally.flow(plan.get(name, {})) for name, tally in sums.items() if tally.parts_done)
     if not steps:
@@ -183,15 +119,6 @@ def read_funnel(folder: Folder) -> Funnel:
     )
 
 
-def _read_plan(folder: Folder) -> tuple[Plan, tuple[str, ...]]:
-    """Return the rules of the run's recipe, or a note when this version of the software cannot read it any more."""
-    try:
-        recipe = read_recipe(folder)
-        return _plan(recipe), ()
-    except (ConfigError, InputError) as error:
-        return {}, (f"Rules that dropped nothing are not listed, since the recipe cannot be read: {error}",)
-
-
 def read_recipe(folder: Folder) -> Recipe:
     """Return the recipe that run.json records; raises InputError without, ConfigError for one of another version."""
     return validate(Recipe, read_record(folder)["order"]["recipe"], f"{folder.url}/run.json: recipe")
@@ -208,7 +135,9 @@ def read_record(folder: Folder) -> dict[str, Any]:
     return record
 
 
-def _plan(recipe: Recipe) -> Plan:
+def plan_of(recipe: Recipe) -> Plan:
+    """Return the stages of a recipe that can drop documents, with their rules, in the order in which they act."""
+
     def rules(stages: Mapping[str, Stage]) -> dict[str, tuple[str, ...]]:
         return {name: stage.contract().rules for name, stage in stages.items()}
 
@@ -221,112 +150,9 @@ def _plan(recipe: Recipe) -> Plan:
     }
 
 
-@dataclass
-class _Tally:
-    """The sums of one step while its entries pass by."""
-
-    name: str
-    parts: int | None
-    parts_done: int = 0
-    rows_in: int = 0
-    rows_kept: int = 0
-    seconds: float = 0.0
-    dropped: Counter[str] = field(default_factory=Counter)  # by reason
-    stages: dict[str, StageCounts] = field(default_factory=dict)
-    figures: Counter[str] = field(default_factory=Counter)  # bytes of several kinds
-    records: Counter[str] = field(default_factory=Counter)
-    bucket_docs: Counter[str] = field(default_factory=Counter)
-    bucket_text_bytes: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # reason, "" for kept -> (hash, part)
-
-    def add(self, entry: Entry) -> None:
-        counters = entry.counters
-        where = f"manifests/{self.name}, part {entry.part}"
-        check_rows(where, counters["rows_in"], counters["rows_kept"], counters["dropped"])
-        self.parts_done += 1
-        self.rows_in += counters["rows_in"]
-        self.rows_kept += counters["rows_kept"]
-        self.seconds += entry.seconds
-        self.dropped.update(counters["dropped"])
-        self.figures.update({name: counters.get(name, 0) for name in ("bytes", "lost_bytes", "text_bytes")})
-        self.records.update(counters.get("records", {}))
-        self.bucket_docs.update(counters.get("bucket_docs", {}))
-        self.bucket_text_bytes.update(counters.get("bucket_text_bytes", {}))
-        for name, values in counters.get("stages", {}).items():
-            check_rows(f"{where}, stage {name}", values["rows_in"], values["rows_kept"], values["dropped"])
-            count = self.stages.setdefault(name, StageCounts())
-            count.rows_in += values["rows_in"]
-            count.rows_kept += values["rows_kept"]
-            count.seconds += values["seconds"]
-            count.flagged.update(values["flagged"])
-        reasons = [reason for reason, rows in counters["dropped"].items() if rows]
-        for reason in [*reasons, *([""] if counters["rows_kept"] else [])]:
-            least = self.examples.setdefault(reason, [])
-            least.append((int(hash_int64(np.array([entry.part]))[0]), entry.part))
-            least.sort()
-            del least[EXAMPLE_PARTS:]
-
-    def flow(self, plan: Mapping[str, tuple[str, ...]]) -> StepFlow:
-        """Return the step, its stages and rules in the order of the plan; unplanned ones follow, most rows first."""
-        by_stage: dict[str, Counter[str]] = {}
-        for reason, rows in self.dropped.items():
-            stage, _, rule = reason.partition(".")
-            by_stage.setdefault(stage, Counter())[rule] = rows
-        seen = sorted({*by_stage, *self.stages}, key=lambda name: (name != FAILED, -self._rows_into(name), name))
-        failed = [name for name in seen if name == FAILED]
-        left, flows = self.rows_in, []
-        for name in dict.fromkeys([*failed, *plan, *seen]):
-            flow = self._stage(name, left, by_stage.get(name, Counter()), plan.get(name, ()))
-            left = flow.rows_kept
-            flows.append(flow)
-        if left != self.rows_kept:
-            raise ShardError(
-                f"{self.name}: the last stage must keep {self.rows_kept} rows, got {left}. Report this as a bug."
-            )
-        return StepFlow(
-            name=self.name,
-            parts=self.parts,
-            parts_done=self.parts_done,
-            rows_in=self.rows_in,
-            rows_kept=self.rows_kept,
-            stages=tuple(flows),
-            kept_parts=self._parts(""),
-            seconds=self.seconds,
-        )
-
-    def _rows_into(self, stage: str) -> int:
-        return self.stages[stage].rows_in if stage in self.stages else self.rows_in
-
-    def _stage(self, name: str, left: int, dropped: Counter[str], planned: tuple[str, ...]) -> StageFlow:
-        count = self.stages.get(name)
-        if count is not None and (left, left - dropped.total()) != (count.rows_in, count.rows_kept):
-            raise ShardError(
-                f"{self.name}, stage {name}: rows in and kept must be {left} and {left - dropped.total()},"
-                f" got {count.rows_in} and {count.rows_kept}. Report this as a bug."
-            )
-        flagged = {reason.partition(".")[2]: rows for reason, rows in count.flagged.items()} if count else {}
-        rules, rows_in = [], left
-        for rule in dict.fromkeys([*planned, *sorted({*dropped, *flagged}, key=lambda one: (-dropped[one], one))]):
-            rules.append(Rule(rule, left, dropped[rule], flagged.get(rule, 0), self._parts(f"{name}.{rule}")))
-            left -= dropped[rule]
-        return StageFlow(name, rows_in, left, tuple(rules), count.seconds if count else 0.0)
-
-    def _parts(self, reason: str) -> tuple[int, ...]:
-        return tuple(sorted(part for _, part in self.examples.get(reason, [])))
-
-
-def check_rows(where: str, rows_in: int, rows_kept: int, dropped: Mapping[str, int]) -> None:
-    """Raise ShardError when in = kept + dropped (failed among them) does not hold."""
-    if rows_in != rows_kept + sum(dropped.values()):
-        raise ShardError(
-            f"{where}: rows in must be rows kept plus dropped plus failed, got {rows_in} = {rows_kept} +"
-            f" {sum(dropped.values())}. Rebuild the step with --redo, and report this if it stays."
-        )
-
-
-def _add_up(folder: Folder, name: str) -> _Tally:
+def _add_up(folder: Folder, name: str) -> Tally:
     dataset = _dataset(folder, name)
-    tally = _Tally(name, dataset.parts)
+    tally = Tally(name, dataset.parts)
     for entry in dataset.entries():
         tally.add(entry)
     return tally
@@ -337,7 +163,7 @@ def _dataset(folder: Folder, name: str) -> Dataset:
     return Dataset(folder, name, description["made_from"], description["parts"])
 
 
-def _buckets(folder: Folder, decided: _Tally | None) -> tuple[Bucket, ...]:
+def _buckets(folder: Folder, decided: Tally | None) -> tuple[Bucket, ...]:
     if decided is None:
         return ()
     dataset = _dataset(folder, "tokens")
@@ -387,9 +213,8 @@ def _rule_table(funnel: Funnel) -> Table:
     for step in funnel.steps:
         table.add_row(Text(step.name), *_cells(step.dropped, step.rows_kept, step, funnel), style="bold cyan")
         for stage in step.stages:
-            if not stage.rules:
-                continue
-            table.add_row(Text(f"  {stage.name}"), *_cells(stage.dropped, stage.rows_kept, step, funnel))
+            if stage.rules and stage.name != step.name:
+                table.add_row(Text(f"  {stage.name}"), *_cells(stage.dropped, stage.rows_kept, step, funnel))
             for rule in stage.rules:
                 name = f"    {rule.name}" + (f" ({rule.flagged:,} flagged)" if rule.flagged else "")
                 table.add_row(Text(name), *_cells(rule.dropped, rule.rows_kept, step, funnel), style="dim")
@@ -401,12 +226,11 @@ def _cells(dropped: int, kept: int, step: StepFlow, funnel: Funnel) -> tuple[str
 
 
 def _input_line(funnel: Funnel) -> str:
-    lost = (
-        "all of them read"
-        if not funnel.lost_bytes
-        else f"{funnel.lost_bytes:,} could not be read ({share(funnel.lost_bytes, funnel.input_bytes)})"
+    lost = f"{funnel.lost_bytes:,} of them could not be read ({share(funnel.lost_bytes, funnel.input_bytes)})"
+    return (
+        f"Input: {funnel.input_bytes:,} bytes; {lost if funnel.lost_bytes else 'all of them were read'}.\n"
+        f"Text of documents/: {funnel.text_bytes:,} bytes."
     )
-    return f"Input bytes: {funnel.input_bytes:,}, {lost}. Text of documents/: {funnel.text_bytes:,} bytes."
 
 
 def _bucket_table(funnel: Funnel) -> Table:
@@ -442,3 +266,21 @@ def share(part: int, whole: int) -> str:
     if 0.9995 <= part / whole < 1:
         return ">99.9%"
     return f"{part / whole:.1%}"
+
+
+def number(value: float) -> str:
+    """Return whole numbers in full and others to six digits.
+
+    Example: number(12000.0) == "12,000", number(1 / 3) == "0.333333".
+    """
+    return f"{int(value):,}" if value.is_integer() else f"{value:.6g}"
+
+
+def measured(dropped: Mapping[str, Any], before: str = "") -> str:
+    """Return what a row of dropped/ measured, "" when nothing. Example: "12, limit 50", or "3,173 bytes lost"."""
+    value, limit = dropped["value"], dropped["limit"]
+    if value is None:
+        return ""
+    if dropped["reason"].startswith(f"{FAILED}."):
+        return f"{before}{number(value)} bytes lost"
+    return f"{before}{number(value)}" + ("" if limit is None else f", limit {number(limit)}")
