@@ -53,7 +53,8 @@ def _places(part: int, first_row: int, rows: int) -> npt.NDArray[np.int64]:
 def keep_order(batch: pa.RecordBatch, keep: str) -> npt.NDArray[np.int64]:
     """Return an int64 per row, least for the one to keep; needs date and text_bytes. Unknown dates come last."""
     if keep == "longest":
-        return np.negative(batch["text_bytes"].to_numpy(), dtype=np.int64)
+        text_bytes: npt.NDArray[np.int64] = batch["text_bytes"].to_numpy()
+        return -text_bytes
     if keep == "newest":
         return np.array([_newest_first(date) for date in batch["date"].to_pylist()], dtype=np.int64)
     return np.zeros(batch.num_rows, dtype=np.int64)

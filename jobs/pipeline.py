@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dataproc.inputs import Inputs, Unit, plan_units
 
 from dataproc.engines.local import LocalEngine
 from dataproc.errors import ConfigError, ResumeError, suggest
+from dataproc.inputs import Inputs, Unit, plan_units
 from dataproc.shards import Dataset, description_name, library_versions, read_description
 from dataproc.storage import Folder, block_checksums
 from dataproc.tables import write_parquet

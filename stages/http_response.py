@@ -58,4 +58,4 @@ def http_response(batch: pa.RecordBatch, config: HttpResponse) -> pa.RecordBatch
 
 
 def _looks_like_html(body: pa.Buffer | None) -> bool:
-    return body is not None and _HTML.match(body.slice(0, 1024).to_pybytes()) is not None
+    return body is not None and _HTML.match(body.slice(0, min(1024, body.size)).to_pybytes()) is not None
