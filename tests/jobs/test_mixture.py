@@ -145,7 +145,8 @@ def test_shortage_is_an_error_with_two_ways_out(run: Folder, tmp_path: Path) -> 
         write_mixture(run, name, 0)
     assert str(caught.value) == (
         "mine: stages.main must not ask for more than max_epochs allows, got 15000 tokens asked of deu-news-mid and"
-        " 9000 possible (9000 tokens, at most 1 epochs). Lower budget to 24000, or raise groups.rest.max_epochs to 1.67."
+        " 9000 possible (9000 tokens, at most 1 epochs). Lower budget to 24000, or raise groups.rest.max_epochs to"
+        " 1.67."
     )
     values = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     Path(name).write_text(yaml.safe_dump({**values, "budget": 24_000}), encoding="utf-8")
