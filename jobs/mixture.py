@@ -122,12 +122,10 @@ class _Plan:
         """Return the stages; one for which not a single sample is left is an error."""
         stages: list[TrainingStage] = []
         cursors = [(0, 0)] * len(self.sources)
-        for name, plan in self.mix.stages.items():
-            legs = [
-                Leg(source, epoch, offset, plan.seq_len, self.block_len)
-                for source, (epoch, offset) in zip(self.sources, cursors, strict=True)
-            ]
-            asked = self._ask(name, plan, legs)
+        wanted = self._wanted_epochs()
+        for number, (name, plan) in enumerate(self.mix.stages.items()):
+            legs = self._legs(cursors, plan)
+            asked = self._ask(name, plan, legs, self._reserved(wanted, number))
             self._asked.append(asked)
             stage = self._fit(name, plan, asked)
             cursors = [
@@ -137,9 +135,48 @@ class _Plan:
             stages.append(stage)
         return stages
 
-    def _ask(self, name: str, plan: StagePlan, legs: Sequence[Leg]) -> _Asked:
-        shares, capacity = [0.0] * len(self.sources), [0] * len(self.sources)
+    def _legs(self, cursors: Sequence[tuple[int, int]], plan: StagePlan) -> list[Leg]:
+        return [
+            Leg(source, epoch, offset, plan.seq_len, self.block_len)
+            for source, (epoch, offset) in zip(self.sources, cursors, strict=True)
+        ]
+
+    def _wanted_epochs(self) -> list[list[float]]:
+        """Return, for each stage and source, the epochs that the weights alone ask of it."""
+        wanted = []
+        for plan in self.mix.stages.values():
+            legs = self._legs([(0, 0)] * len(self.sources), plan)
+            samples, shares = self._samples(plan), self._shares(plan)
+            wanted.append([samples * share / leg.per_epoch for share, leg in zip(shares, legs, strict=True)])
+        return wanted
+
+    def _reserved(self, wanted: Sequence[Sequence[float]], stage: int) -> list[float]:
+        """Return the epochs of each source that a stage leaves to those after it.
+
+        What a source can give in all is split over the stages as they ask for it, so that annealing finds the part of a
+        scarce bucket that is meant for it. Example: asked for 6 and 2 epochs of at most 4, the stages get 3 and 1.
+        """
+        reserved = []
+        for number, source in enumerate(self.sources):
+            total = math.fsum(epochs[number] for epochs in wanted)
+            cap = self._settings(source.name).max_epochs if source.name in self.groups else 0.0
+            later = math.fsum(epochs[number] for epochs in wanted[stage + 1 :])
+            reserved.append(later * min(1.0, cap / total) if total else 0.0)
+        return reserved
+
+    def _samples(self, plan: StagePlan) -> int:
+        return max(1, round(self.budget * plan.share) // plan.seq_len)
+
+    def _shares(self, plan: StagePlan) -> list[float]:
+        """Return the share of a stage's samples that the weights ask of each source; they add up to 1."""
+        shares = [0.0] * len(self.sources)
         weights = {group: weight for group, weight in plan.weights.items() if weight and self._members[group]}
+        for group, weight in weights.items():
+            for number, part in zip(self._members[group], self._inner_shares(group), strict=True):
+                shares[number] = weight / math.fsum(weights.values()) * part
+        return shares
+
+    def _ask(self, name: str, plan: StagePlan, legs: Sequence[Leg], reserved: Sequence[float]) -> _Asked:
         empty = sorted(group for group, weight in plan.weights.items() if weight and not self._members[group])
         if empty and self.mix.on_shortage != "redistribute":
             raise ConfigError(
@@ -147,11 +184,12 @@ class _Plan:
                 f" {self.mix.groups[empty[0]].buckets!r}. Correct the pattern, set its weight in {name} to 0, or"
                 " set on_shortage: redistribute."
             )
-        for group, weight in weights.items():
-            for number, part in zip(self._members[group], self._inner_shares(group), strict=True):
-                shares[number] = weight / math.fsum(weights.values()) * part
-                capacity[number] = _capacity(legs[number], self.mix.groups[group].max_epochs)
-        return _Asked(shares, max(1, round(self.budget * plan.share) // plan.seq_len), capacity, plan.seq_len)
+        shares = self._shares(plan)
+        capacity = [
+            _capacity(leg, self._settings(leg.source.name).max_epochs - kept) if share else 0
+            for leg, share, kept in zip(legs, shares, reserved, strict=True)
+        ]
+        return _Asked(shares, self._samples(plan), capacity, plan.seq_len)
 
     def _inner_shares(self, group: str) -> list[float]:
         """Return the shares of a group's buckets by its temperature; they add up to 1."""
@@ -209,7 +247,7 @@ class _Plan:
         wanted = round(asked.samples * asked.shares[worst]) * asked.seq_len
         possible = asked.capacity[worst] * asked.seq_len
         cap = self.mix.groups[group].max_epochs
-        need = math.ceil((cap + (wanted - possible) / source.tokens) * 100) / 100
+        need = math.ceil(math.fsum(epochs[worst] for epochs in self._wanted_epochs()) * 100) / 100
         budget = math.floor(fits[worst] * asked.seq_len / self.mix.stages[name].share)
         raise ConfigError(
             f"{self.name}: stages.{name} must not ask for more than max_epochs allows, got {wanted} tokens asked of"
