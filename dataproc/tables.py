@@ -179,7 +179,9 @@ def read_groups(file: BinaryIO, columns: Sequence[str] | None = None) -> Iterato
     """Yield an open Parquet file's row groups as batches."""
     parquet = pq.ParquetFile(file)
     for group in range(parquet.num_row_groups):
-        yield from parquet.read_row_group(group, columns=None if columns is None else list(columns)).to_batches()
+        # One thread: Arrow's own threads may still want the GIL for a Python file when the process ends, and abort it.
+        wanted = None if columns is None else list(columns)
+        yield from parquet.read_row_group(group, columns=wanted, use_threads=False).to_batches()
 
 
 class _Rows:

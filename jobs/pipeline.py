@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dataproc.engines.local import LocalEngine
 from dataproc.errors import ConfigError, ResumeError, suggest
 from dataproc.inputs import Inputs, Unit, plan_units
 from dataproc.shards import Dataset, description_name, library_versions, read_description
 from dataproc.storage import Folder, block_checksums
-from dataproc.tables import write_parquet
+from dataproc.tables import read_groups, write_parquet
 from jobs.dedup import declare_dedup, run_dedup
 from jobs.documents import Located, declare_documents, run_documents
 from jobs.mixture import write_mixture
@@ -158,7 +157,8 @@ def _write_units(run: Run, inputs: Inputs) -> None:
 
 def _what_changed(folder: Folder, units: pa.Table) -> str:
     with folder.open("units.parquet") as file:
-        old = {(row["input"], row["start"]): row for row in pq.read_table(file).to_pylist()}
+        rows = pa.Table.from_batches(read_groups(file), units.schema).to_pylist()
+    old = {(row["input"], row["start"]): row for row in rows}
     new = {(row["input"], row["start"]): row for row in units.to_pylist()}
     gone, come = sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys())
     changed = sorted(key for key in old.keys() & new.keys() if old[key]["bytes"] != new[key]["bytes"])

@@ -105,7 +105,7 @@ def test_a_dead_worker_is_replaced_and_its_unit_run_again(engine: LocalEngine, t
 
 def test_a_unit_that_kills_its_worker_every_time_fails(engine: LocalEngine) -> None:
     (failed,) = engine.map("die", die, [9])
-    assert failed.error.startswith(f"die: the worker died {MAX_TRIES} times on 9 (last exit code -9).")
+    assert failed.error.startswith(f"die: the worker died {MAX_TRIES} times on 9, exit code -9.")
 
 
 def test_exchange_groups_and_sorts(engine: LocalEngine, tmp_path: Path) -> None:
