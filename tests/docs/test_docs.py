@@ -6,16 +6,20 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 import yaml
+from rich.console import Console
 
 import stages
 from dataproc.stage import BuiltStage, run_stages
+from dataproc.storage import Folder
 from docs.generate import pages
+from jobs.funnel import read_funnel, render
 from jobs.recipe import load_recipe
 from stages.registry import STAGES
 
@@ -60,6 +64,38 @@ def test_commands_exist(name: str) -> None:
     commands = set(re.findall(r"^## dataproc ([\w-]+)", pages()["commands.md"], re.MULTILINE))
     assert set(re.findall(r"[`$] ?make ([a-z-]+)", TEXTS[name])) <= targets
     assert set(re.findall(r"[`$] ?dataproc ([a-z][\w-]+)", TEXTS[name])) <= commands
+
+
+def test_readme_shows_the_funnel(sample_run: Path) -> None:
+    shown = Console(file=StringIO(), width=80)
+    shown.print(render(read_funnel(Folder(str(sample_run)))))
+    assert isinstance(shown.file, StringIO)
+    lines = [line.rstrip() for line in shown.file.getvalue().splitlines() if line.strip()]
+    readme = {line.rstrip() for line in TEXTS["README.md"].splitlines()}
+    assert not [line for line in lines if line not in readme], "put the output of make pipeline into the README"
+
+
+def test_sample_run_counts(sample_run: Path) -> None:
+    funnel = read_funnel(Folder(str(sample_run)))
+    rules = [(f"{stage.name}.{rule.name}", rule.dropped) for _, stage, rule in funnel.rules()]
+    text = TEXTS["docs/sample_run.md"]
+    told = [(name, int(count)) for name, count in re.findall(r"^\| `([\w.]+)` \| (\d+) \|", text, re.MULTILINE)]
+    assert told == rules
+    assert f"Of {funnel.rows_in:,} documents {funnel.rows_kept:,} are kept, as {funnel.tokens:,} tokens." in text
+
+
+def test_readme_feeds_a_trainer(sample_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = blocks("README.md", "python")["feed.py"].replace("runs/sample-default", str(sample_run))
+    scope: dict[str, Any] = {}
+    exec(compile(code, "feed.py", "exec"), scope)
+    assert scope["state"]["step"] == 1
+    assert capsys.readouterr().out.startswith("(")
+
+
+def test_readme_recipe_loads(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(blocks("README.md", "yaml")["mine.yaml"], encoding="utf-8")
+    assert load_recipe(str(path)).documents.stages["language_id"].min_score == 0.8
 
 
 def test_help_lists_every_target() -> None:
