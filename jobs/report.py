@@ -1,123 +1,124 @@
-"""report/index.html: the funnel, why documents were dropped, what the stages cost, and documents to read, in one file.
+"""report/index.html: the funnel, why documents were dropped, what stages cost, and documents to read, in one file.
 
-Figures come from the manifests. Documents shown come from a bounded number of parts, chosen by hash, and within these
-are the ones with the least doc_id, which is as good as random and always the same. Pages are hostile: everything is
-escaped.
+It asks for nothing from anywhere: style and drawings are inside, there is no script, and its policy forbids both. Pages
+are hostile, so everything is escaped. Figures are those of the manifests; documents are a fixed choice of few.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import pyarrow.compute as pc
 
+from dataproc.shards import Dataset
 from dataproc.storage import Folder
-from dataproc.tables import read_aligned, read_part
 from jobs.funnel import Funnel, read_funnel, read_record, share
+from jobs.lookup import parts_done
+from jobs.report_documents import count_languages, largest_clusters, pick_dropped, pick_kept
 
-DROPPED = {"documents": "dropped/documents", "dedup": "dropped/dedup", "buckets": "dropped/tokens"}
-"""Where each step puts what it drops."""
-
-DROPPED_SHOWN = 5
-KEPT_SHOWN = 15
-EXCERPT_CHARS = 400
-LANGUAGE_PARTS = 64
+TEMPLATE = "report_template.html"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A document to read in the report."""
+class Timing:
+    """Time of all workers together that a stage took; `rows` are the documents that it saw."""
 
-    doc_id: str
-    url: str
-    text: str
-    notes: str
+    step: str
+    stage: str
+    rows: int
+    seconds: float
 
 
 def write_report(folder: Folder) -> None:
-    """Write report/index.html of a run, finished or not. Raises InputError when the folder holds no run."""
+    """Write report/index.html of a run, finished or not, and its figures as report/funnel.json.
+
+    Raises InputError when the folder holds no run, ShardError when its figures do not add up or a part is damaged.
+    """
     funnel = read_funnel(folder)
-    languages, parts = _languages(folder, funnel)
-    template = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    ).get_template("report_template.html")
-    html = template.render(
-        record=read_record(folder),
-        run=folder.url,
-        funnel=funnel,
-        reasons=sorted(_reasons(folder, funnel), key=lambda reason: -reason["dropped"]),
-        stages=list(_stages(funnel)),
-        languages=languages,
-        language_parts=parts,
-        kept=list(_kept(folder, funnel)),
-        share=share,
+    folder.write_text("report/funnel.json", json.dumps(asdict(funnel), indent=1) + "\n")
+    folder.write_text("report/index.html", _html(folder, funnel))
+
+
+def _html(folder: Folder, funnel: Funnel) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    folder.write_text("report/index.html", html)
+    environment.filters.update(count="{:,}".format, short=short)
+    environment.globals["share"] = share
+    languages, language_parts = count_languages(folder, funnel)
+    return environment.get_template(TEMPLATE).render(
+        record=read_record(folder),
+        funnel=funnel,
+        reasons=_reasons(folder, funnel),
+        kept=pick_kept(folder, funnel),
+        languages=languages,
+        language_parts=language_parts,
+        clusters=largest_clusters(folder, funnel),
+        timings=list(_timings(folder, funnel)),
+    )
 
 
-def _reasons(folder: Folder, funnel: Funnel) -> Iterator[dict[str, Any]]:
-    """Yield each reason that dropped something, with examples."""
-    for step, stage, rule in funnel.rules():
-        if rule.dropped:
-            reason = f"{stage.name}.{rule.name}"
-            rows = _dropped_rows(folder, step.name, reason, rule.parts)
-            shown = [_dropped(row) for row in heapq.nsmallest(DROPPED_SHOWN, rows, key=lambda row: row["doc_id"])]
-            yield {"name": reason, "step": step.name, "dropped": rule.dropped, "of_all": funnel.rows_in, "shown": shown}
+def _reasons(folder: Folder, funnel: Funnel) -> list[dict[str, Any]]:
+    """Return each reason that dropped documents, most frequent first, with examples."""
+    examples = pick_dropped(folder, funnel)
+    reasons = [
+        {
+            "step": step.name,
+            "stage": stage.name,
+            "rule": rule.name,
+            "dropped": rule.dropped,
+            "examples": examples[f"{stage.name}.{rule.name}"],
+        }
+        for step, stage, rule in funnel.rules()
+        if rule.dropped
+    ]
+    return sorted(reasons, key=lambda reason: (-reason["dropped"], reason["stage"], reason["rule"]))
 
 
-def _dropped_rows(folder: Folder, step: str, reason: str, parts: Iterable[int]) -> Iterator[dict[str, Any]]:
-    for part in parts:
-        for batch in read_part(folder, DROPPED[step], part):
-            yield from batch.filter(pc.equal(batch["reason"], reason)).to_pylist()
+def _timings(folder: Folder, funnel: Funnel) -> Iterator[Timing]:
+    """Yield the time of the steps that go document by document; those that regroup documents are not timed by stage."""
+    steps = {step.name: step for step in funnel.steps}
+    for name in ("documents", "signatures", "scores", "buckets"):
+        if name in steps:
+            step = steps[name]
+            stages = {stage.name: (stage.rows_in, stage.seconds) for stage in step.stages if stage.seconds}
+            rows, seconds = step.rows_in, step.seconds
+        else:
+            rows, seconds, stages = _sidecar_times(folder, name)
+        yield from (Timing(name, stage, *values) for stage, values in stages.items())
+        rest = seconds - sum(spent for _, spent in stages.values())
+        if rest > 0:
+            yield Timing(name, "reading, writing and the rest" if stages else "all", rows, rest)
 
 
-def _dropped(row: dict[str, Any]) -> Shown:
-    measured = [f"{name} {row[name]:g}" for name in ("value", "limit") if row[name] is not None]
-    where = row["url"] or f"{row['input']} at {row['position']}"
-    return Shown(row["doc_id"].hex(), where, (row["text"] or "")[:EXCERPT_CHARS], ", ".join(measured))
+def _sidecar_times(folder: Folder, name: str) -> tuple[int, float, dict[str, tuple[int, float]]]:
+    """Return the documents and seconds of a step that drops nothing, and the same for each of its stages."""
+    rows, seconds = 0, 0.0
+    stages: dict[str, tuple[int, float]] = {}
+    for entry in Dataset(folder, name, {}, None).entries() if parts_done(folder, name) else ():
+        rows += entry.counters["rows_in"]
+        seconds += entry.seconds
+        for stage, values in entry.counters.get("stages", {}).items():
+            before = stages.get(stage, (0, 0.0))
+            stages[stage] = (before[0] + values["rows_in"], before[1] + values["seconds"])
+    return rows, seconds, stages
 
 
-def _stages(funnel: Funnel) -> Iterator[dict[str, Any]]:
-    for step in funnel.steps:
-        for stage in step.stages:
-            if stage.seconds:
-                yield {"step": step.name, "name": stage.name, "rows": stage.rows_in, "seconds": stage.seconds}
+def short(value: float) -> str:
+    """Return a count that fits a headline.
 
-
-def _languages(folder: Folder, funnel: Funnel) -> tuple[list[tuple[str, int]], int]:
-    """Return the languages of documents/ with their counts in the first parts, and how many parts these are."""
-    counts: Counter[str] = Counter()
-    parts = min(funnel.steps[0].parts_done, LANGUAGE_PARTS)
-    for part in range(parts):
-        for batch in read_part(folder, "documents", part):
-            if "language" in batch.schema.names:
-                counts.update(batch["language"].to_pylist())
-    return counts.most_common(30), parts
-
-
-def _kept(folder: Folder, funnel: Funnel) -> Iterator[Shown]:
-    """Yield documents that were kept to the end; none before the policy has decided."""
-    last = funnel.steps[-1]
-    if last.name != "buckets":
-        return
-    rows = (row for part in last.kept_parts for row in _kept_rows(folder, part))
-    for row in heapq.nsmallest(KEPT_SHOWN, rows, key=lambda row: row["doc_id"]):
-        scores = [f"{name} {row[name]:.2f}" for name in row if name.endswith("_score") and row[name] is not None]
-        where = row["url"] or f"{row['input']} at {row['position']}"
-        yield Shown(row["doc_id"].hex(), where, row["text"], ", ".join([row["bucket"], *scores]))
-
-
-def _kept_rows(folder: Folder, part: int) -> Iterator[dict[str, Any]]:
-    scores = next(iter(read_part(folder, "scores", part)), None)
-    wanted = [name for name in (scores.schema.names if scores is not None else []) if name.endswith("_score")]
-    columns = {"documents": ["doc_id", "url", "input", "position", "text"], "buckets": ["bucket"], "scores": wanted}
-    for batch in read_aligned(folder, part, columns):
-        kept = batch.filter(pc.is_valid(batch["bucket"]))
-        excerpt = pc.utf8_slice_codeunits(kept["text"], 0, EXCERPT_CHARS)
-        yield from kept.set_column(kept.schema.get_field_index("text"), "text", excerpt).to_pylist()
+    Example: short(2_990_530) == "2.99 M", short(2012) == "2,012".
+    """
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if value >= 1e5 and value >= 0.9995 * size:
+            scaled = value / size
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {letter}"
+    return f"{value:,.0f}"
