@@ -6,6 +6,7 @@ the folder holds another run, 130 Ctrl-C.
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -178,7 +179,9 @@ def main() -> None:
         app(standalone_mode=True)
     except DataprocError as error:
         errors.print(f"{type(error).__name__}: {error}", highlight=False, soft_wrap=True, markup=False)
-        sys.exit(error.exit_code)
+        # Not sys.exit: library threads that still want the GIL would abort the interpreter while it shuts down.
+        sys.stdout.flush()
+        os._exit(error.exit_code)
     except KeyboardInterrupt:
         errors.print("Stopped. `dataproc resume` goes on where it was.")
         sys.exit(130)

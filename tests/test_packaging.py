@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("dataproc", "stages", "classifiers", "jobs")
 IGNORED = shutil.ignore_patterns("__pycache__", ".*")
-WARC = ROOT / "tests" / "data" / "warc" / "warcfile.warc.gz"
+WARC = ROOT / "jobs" / "sample" / "crawl" / "captured-00000.warc.gz"
 
 
 @pytest.fixture(scope="module")
