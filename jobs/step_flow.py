@@ -10,10 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from dataproc.errors import ShardError
-from dataproc.ids import hash_int64
+from dataproc.ids import hash64
 from dataproc.shards import Entry
 from dataproc.stage import StageCounts
 
@@ -121,10 +119,11 @@ class Tally:
             count.rows_kept += values["rows_kept"]
             count.seconds += values["seconds"]
             count.flagged.update(values["flagged"])
+        by_hash = hash64(entry.part.to_bytes(8, "little"))
         reasons = [reason for reason, rows in counters["dropped"].items() if rows]
         for reason in [*reasons, *([""] if counters["rows_kept"] else [])]:
             least = self.examples.setdefault(reason, [])
-            least.append((int(hash_int64(np.array([entry.part]))[0]), entry.part))
+            least.append((by_hash, entry.part))
             least.sort()
             del least[EXAMPLE_PARTS:]
 
