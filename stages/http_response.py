@@ -1,4 +1,8 @@
-"""Which captures are pages: status, media type, and whether the crawler got all of it."""
+"""Which captures are pages: the status, type and completeness of HTTP responses.
+
+Defaults are Common Crawl's own for its text files: status 200, HTML or XHTML. Source of the sniffing rule: WHATWG MIME
+Sniffing Standard, https://mimesniff.spec.whatwg.org, section 7.1.
+"""
 
 from __future__ import annotations
 
@@ -7,55 +11,80 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import field_validator
 
 from dataproc.stage import Contract, Drops, Stage, Transform
 
-_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|div|p|table)\b", re.I | re.S)
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?>\s|<!--.*?-->|<\?xml\s[^>]*>)*+"  # possessive: no way back into comments
+    rb"<(?:!doctype\s+html|html|head|body|title|meta|script|style|iframe|h1|div|font|table|a|b|br|p)[\s>]",
+    re.IGNORECASE | re.DOTALL,
+)
+SNIFFED_BYTES = 1445
 
 
 class HttpResponse(Stage):
-    """Drop captures that are not whole HTML pages; text inputs pass."""
+    """Keep whole pages that a server gave as such; rows of text inputs pass untouched."""
 
     statuses: tuple[int, ...] | None = (200,)
-    """HTTP statuses kept; null keeps all. A capture without a status is kept."""
+    """HTTP status codes kept; null keeps all. Captures without one (`resource` records) are kept."""
     content_types: tuple[str, ...] | None = ("text/html", "application/xhtml+xml")
-    """Media types kept; null keeps all. Where the server named none, the first bytes decide."""
+    """Media types kept; null keeps all. Captures without a type are kept when they begin like HTML."""
     drop_truncated: bool = True
-    """Drop captures that the crawler cut off (WARC-Truncated) or that end before their declared length."""
+    """Drop captures that lack their end, by the crawler's limit (WARC-Truncated) or by damage."""
+
+    @field_validator("content_types")
+    @classmethod
+    def _lower(cls, types: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if types is None else tuple(name.strip().lower() for name in types)
 
     def contract(self) -> Contract:
-        """Read what the reader gives; write nothing."""
-        reads = ("http_status", "content_type", "truncated", "html", "text")
-        rules = [rule for rule in ("statuses", "content_types", "drop_truncated") if getattr(self, rule)]
-        return Contract(reads=reads, rules=(*rules, "empty"))
+        """Return what it reads and writes; see `Stage`."""
+        active = {
+            "statuses": self.statuses is not None,
+            "content_types": self.content_types is not None,
+            "drop_truncated": self.drop_truncated,
+            "empty": True,
+        }
+        return Contract(
+            reads=("html", "http_status", "content_type", "truncated"),
+            rules=tuple(rule for rule, on in active.items() if on),
+        )
 
     def build(self) -> Transform:
-        """Return the function."""
+        """Return `http_response`."""
         return partial(http_response, config=self)
 
 
 def http_response(batch: pa.RecordBatch, config: HttpResponse) -> pa.RecordBatch:
-    """Mark captures that break a rule.
+    """Mark captures that are no whole pages.
 
-    batch: needs http_status, content_type, truncated, html, text. drop_value of `statuses` is the status.
-    Example: status 404 -> "statuses", value 404.
+    batch: N rows, needs html (large_binary), http_status (int32), content_type and truncated (string). Adds nothing but
+    the drop columns; drop_value is the status for `statuses`, the length of the part for `drop_truncated`.
+    `empty`: a capture without a body. Example: status 404 -> statuses, 404.
     """
-    bodies = [body.as_buffer() if body.is_valid else None for body in batch["html"]]
-    is_page = np.array([body is not None for body in bodies])
+    capture = pc.is_valid(batch["html"])
+    num_bytes = pc.fill_null(pc.binary_length(batch["html"]), 0)
     drops = Drops(batch)
     if config.statuses is not None:
-        status = batch["http_status"].to_pylist()
-        bad = [one is not None and one not in config.statuses for one in status]
-        drops.where("statuses", is_page & bad, [np.nan if one is None else one for one in status])
+        wanted = pc.is_in(batch["http_status"], value_set=pa.array([*config.statuses], pa.int32()))
+        unwanted = pc.and_(pc.is_valid(batch["http_status"]), pc.invert(wanted))
+        drops.where("statuses", pc.and_(capture, unwanted), pc.fill_null(batch["http_status"], 0))
     if config.content_types is not None:
-        types = zip(batch["content_type"].to_pylist(), bodies, strict=True)
-        bad = [not (kind in config.content_types if kind else _looks_like_html(body)) for kind, body in types]
-        drops.where("content_types", is_page & bad)
+        wanted = pc.is_in(batch["content_type"], value_set=pa.array([*config.content_types], pa.string()))
+        drops.where("content_types", pc.and_(capture, pc.invert(pc.or_(wanted, _sniffed(batch)))))
     if config.drop_truncated:
-        drops.where("drop_truncated", is_page & np.array(batch["truncated"].is_valid()))
-    drops.where("empty", [body is not None and body.size == 0 for body in bodies])
+        drops.where("drop_truncated", pc.and_(capture, pc.is_valid(batch["truncated"])), num_bytes)
+    drops.where("empty", pc.and_(capture, pc.equal(num_bytes, 0)), 0)
     return drops.mark()
 
 
-def _looks_like_html(body: pa.Buffer | None) -> bool:
-    return body is not None and _HTML.match(body.slice(0, min(1024, body.size)).to_pybytes()) is not None
+def _sniffed(batch: pa.RecordBatch) -> pa.Array:
+    """Tell of each capture without a type whether it begins like HTML; empty ones pass, to be dropped as `empty`."""
+    unknown = pc.and_(pc.is_valid(batch["html"]), pc.is_null(batch["content_type"])).to_numpy(zero_copy_only=False)
+    found = np.zeros(batch.num_rows, dtype=bool)
+    for row in np.flatnonzero(unknown):
+        head = batch["html"][int(row)].as_buffer()[:SNIFFED_BYTES].to_pybytes()
+        found[row] = not head or _HTML.match(head) is not None
+    return pa.array(found)
