@@ -50,14 +50,17 @@ def read_jsonl(
 ) -> Iterator[pa.RecordBatch]:
     r"""Yield the documents of a JSON Lines file in its order as batches of `schema.RAW` of about `batch_bytes`.
 
-    The compression is told by the end of `input_name` (.gz, .zst), else by the first bytes. `start` and `end` (-1 = the
-    end of the file) bound the bytes where lines may start, in files without compression; `first_row` is the number of
-    the first such line. Lines over `max_record_bytes` are failures.
+    The compression is told by the end of `input_name` (.gz, .zst). `start` and `end` (-1 = the end of the file) bound
+    the bytes where lines may start, in files without compression; `first_row` is the number of the first such line.
+    Lines over `max_record_bytes` are failures.
     Raises InputError when the file is not compressed as its name says.
     Example: the line {"text": "a\r\nb", "url": "http://c/"} gives text "a\nb" and url "http://c/"; html is null.
     """
     window, rows = Window(file), RawRows(input_name, batch_bytes)
-    codec = codec_of(input_name, window.exactly(0, 4))
+    codec = codec_of(input_name)
+    other = None if codec else codec_of(input_name, window.exactly(0, 4))
+    if other:  # its ranges were planned as those of a file without compression
+        raise InputError(f"{input_name} must be JSON Lines as its name says, got {other.name}. Correct its name.")
     end = window.size if end < 0 or codec else end
     begin = 0 if codec else _first_line(window, start, end)
     row, position = first_row, begin

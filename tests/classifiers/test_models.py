@@ -34,6 +34,8 @@ def test_cards_have_figures_that_add_up(name: str) -> None:
     table = np.array([list(row.values()) for row in card.heldout.confusion.values()])
     assert list(card.heldout.confusion) == list(card.labels)
     assert card.heldout.accuracy == pytest.approx(np.trace(table) / table.sum(), abs=1e-4)
+    assert list(card.heldout.auc) == list(card.labels)
+    assert min(card.heldout.auc.values()) > 0.75
     assert all(source.licence for source in card.training)
     trained = {source.name for source in card.training if source.role == "train"}
     assert not {"PostgreSQL manual", "Python manual", "Debian installation guide", "Project Gutenberg"} & trained

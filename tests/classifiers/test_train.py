@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from classifiers.evaluate import auc, confusion, precision_recall, threshold_for_keep_rate
+from classifiers.train import fit
+from classifiers.training_config import FastTextParameters
 from dataproc.errors import ConfigError, InputError
 from jobs.train_classifier import run
 
@@ -51,6 +53,16 @@ def test_training_twice_gives_the_same_bytes(tmp_path: Path, capsys: pytest.Capt
     assert first.heldout is not None
     assert first.heldout.accuracy == 1.0
     assert "held out: accuracy 1.000, macro F1 1.000" in capsys.readouterr().out
+
+
+def test_quantised_model_is_the_same_twice(tmp_path: Path) -> None:
+    texts = [
+        (label, f"{words} {words.split()[k % 8]} word{k % 300}") for k in range(600) for label, words in WORDS.items()
+    ]
+    parameters = FastTextParameters(dim=4, epochs=3, min_count=1, buckets=1000, cutoff=400)
+    for name in "ab":
+        fit(texts, parameters, "words", tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_wrong_configs(tmp_path: Path) -> None:

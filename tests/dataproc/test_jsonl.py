@@ -131,7 +131,7 @@ def test_empty_file_has_no_rows() -> None:
     assert read(b"", "a.jsonl.gz") == ([], ReadReport(record_bytes=ReadReport().record_bytes))
 
 
-@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.jsonl"])
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst"])
 def test_compressed_files(name: str) -> None:
     pack = zstandard.compress if name.endswith("zst") else gzip.compress
     data = pack(b"".join(LINES[:20])) + pack(b"".join(LINES[20:]))
@@ -146,6 +146,9 @@ def test_file_that_is_not_compressed_as_named_is_an_error() -> None:
     with pytest.raises(InputError) as error:
         read(b"".join(LINES), "a.jsonl.gz")
     assert str(error.value) == "a.jsonl.gz must be compressed as its name says. Correct its name."
+    with pytest.raises(InputError) as error:
+        read(gzip.compress(b"".join(LINES)))
+    assert str(error.value) == "a.jsonl must be JSON Lines as its name says, got gzip. Correct its name."
 
 
 @given(st.integers(0, 50), st.integers(1, 700))
@@ -182,7 +185,7 @@ def test_corrupt_file_keeps_what_decodes() -> None:
 
 @given(st.lists(st.binary(max_size=30), max_size=10), st.sampled_from([1, 20, 1000]))
 def test_every_line_is_a_document_a_failure_or_blank(lines: list[bytes], max_record_bytes: int) -> None:
-    data = b"\n".join([*lines, LINES[0]])
+    data = b"\n".join([LINES[1].rstrip(), *lines, LINES[0]])
     rows, report = read(data, max_record_bytes=max_record_bytes)
     assert len(rows) + len(report.failures) + report.records["blank"] == data.count(b"\n") - data.endswith(b"\n") + 1
     assert len(rows) + len(report.failures) == report.records["line"]
