@@ -32,7 +32,7 @@ class HttpResponse(Stage):
     content_types: tuple[str, ...] | None = ("text/html", "application/xhtml+xml")
     """Media types kept; null keeps all. Captures without a type are kept when they begin like HTML."""
     drop_truncated: bool = True
-    """Drop captures that lack their end, by the crawler's limit (WARC-Truncated) or by damage."""
+    """Drop captures that lack their end, by the crawler's limit (WARC-Truncated), by a lost connection or by damage."""
 
     @field_validator("content_types")
     @classmethod

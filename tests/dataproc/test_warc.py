@@ -426,6 +426,50 @@ def test_chunks_of_gzip() -> None:
     assert rows[0]["html"] == b"<p>hi</p>"
 
 
+@pytest.mark.parametrize(
+    ("fields", "truncated"),
+    [
+        (["Content-Length: 14"], "cut"),
+        (["content-length:  1000000 "], "cut"),
+        (["Content-Length: 14", "Content-Length: 14"], "cut"),
+        (["Content-Length: 14, 14"], "cut"),
+        (["Content-Length: 14", "Content-Encoding: utf-8"], "cut"),  # servers send charsets here: no coding
+        (["Content-Length: 13"], None),  # a final blank line may be lost
+        (["Content-Length: 9"], None),
+        (["Content-Length: 5"], None),
+        ([], None),
+        (["Content-Length: 14", "Content-Length: 9"], None),
+        (["Content-Length: 14x"], None),
+        (["Content-Length: -14"], None),
+        (["Content-Length: \u0661\u0664"], None),
+        (["Content-Length:"], None),
+        (["X-Crawl-Content-Length: 14", "Content-Length: 9"], None),
+        (["Content-Length: 14", "X-Crawl-Content-Encoding: gzip"], "cut"),
+        (["Content-Length: 14", "Content-Encoding: gzip"], None),  # already undone by the archive
+        (["Content-Length: 14", "Transfer-Encoding: chunked"], None),
+    ],
+)
+def test_bodies_shorter_than_declared_are_cut(fields: list[str], truncated: str | None) -> None:
+    rows, _ = read(warc_record(http_response(b"<p>hi</p>", *fields)) + RECORDS[0])
+    assert [(row["html"], row["truncated"]) for row in rows] == [(b"<p>hi</p>", truncated), (BODIES[0], None)]
+
+
+def test_a_declared_length_is_of_the_body_before_its_coding_is_undone() -> None:
+    packed = gzip.compress(b"<p>a page</p>" * 5000)
+    for body, truncated in ((packed, None), (packed[:-1], "cut")):
+        fields = ("Content-Encoding: gzip", f"Content-Length: {len(packed)}")
+        rows, _ = read(warc_record(http_response(body, *fields)))
+        assert rows[0]["truncated"] == truncated
+
+
+def test_the_reason_of_the_archive_goes_before_the_declared_length() -> None:
+    response = http_response(b"<p>hi</p>", "Content-Length: 99")
+    rows, _ = read(warc_record(response, warc_truncated="time"))
+    assert rows[0]["truncated"] == "time"
+    rows, _ = read(warc_record(http_response(b"x" * 2000, "Content-Length: 9999")), max_record_bytes=1000)
+    assert rows[0]["truncated"] == "length"
+
+
 @given(st.binary(max_size=400), st.sampled_from(["gzip", "deflate", "br", "zstd", "br, gzip"]), st.booleans())
 def test_no_body_stops_the_reader(body: bytes, coding: str, chunked: bool) -> None:
     fields = [f"Content-Encoding: {coding}", *(["Transfer-Encoding: chunked"] if chunked else [])]
