@@ -134,22 +134,36 @@ def _message(url: str, status: int, headers: dict[str, str] | None = None) -> Ca
     )
 
 
+_CUT = (  # big pages, where they end, WARC-Truncated
+    ("genindex-all.html", TRUNCATE_BYTES, "length"),
+    ("library/os.html", 100_000, "disconnect"),
+    ("library/stdtypes.html", 200_000, None),  # the crawler did not notice: only Content-Length tells
+)
+
+
 def _special(debian: Path) -> Iterator[Capture]:
     """Pages that a real crawl has and these sources lack; each is named in README.md."""
-    lilypond, handbook, python = (
+    handbook, python = (
         next(source for source in DEBIAN_SOURCES if source.name == name)
-        for name in ("lilypond-doc-html", "debian-handbook", "python3.11-doc")
+        for name in ("debian-handbook", "python3.11-doc")
     )
-    for name, end, why in (("internals", TRUNCATE_BYTES, "length"), ("usage", 100_000, "disconnect")):
-        path = f"{name}-big-page.html"
-        whole = _capture(lilypond, path, (debian / lilypond.root / path).read_bytes(), lilypond.content_type)
+    for path, end, why in _CUT:
+        whole = _capture(python, path, (debian / python.root / path).read_bytes(), python.content_type)
         yield replace(whole, body=whole.body[:end], truncated=why, claimed_length=len(whole.body))
     for number in range(3):
         yield _constructed(f"https://empty-{number}.example/", "CC0-1.0", "")
     yield _constructed("https://app.example/", "CC0-1.0", _SCRIPT_ONLY)
     yield _constructed("https://monitor.example/year", "CC0-1.0", f"<table>{'<tr><td>ok</td></tr>' * 525_600}</table>")
+    yield _constructed("https://mosaic.example/600x600", "CC0-1.0", f"<table>{f'<tr>{_PIXEL * 600}' * 600}</table>")
+    state = " ".join(f'data-{number}=""' for number in range(1_200))
+    yield _constructed("https://widget.example/", "CC0-1.0", _main("A widget", f"<div {state}>Loading</div>"))
+    parts = "".join(f"<option>Part {number:05d}" for number in range(12_000))
+    yield _constructed("https://shop.example/order", "CC0-1.0", _main("Order", f"<select>{parts}</select>"))
+    entries = "".join(f"<p><b>Guest {number}: I was here." for number in range(600))
+    yield _constructed("https://guestbook.example/", "CC0-1.0", _main("Guest book", entries))
     yield _constructed("https://forum.example/thread", "CC0-1.0", "<blockquote>" * 3_000 + "Me too.")
     yield _constructed("https://primer.example/ox", "CC0-1.0", _main("An ox", f"<p>{_PRIMER}</p>"))
+    yield _constructed("https://ministry.example/circular", "CC0-1.0", _main("Circular", f"<p>{_CIRCULAR}</p>"))
     results = _search_results(debian / handbook.root / "en-US")
     yield _constructed("https://search.example/?q=package", handbook.licence, _main("Results", results))
     changes = _one_release(debian / python.root)
@@ -157,10 +171,21 @@ def _special(debian: Path) -> Iterator[Capture]:
 
 
 _SCRIPT_ONLY = '<!DOCTYPE html><title></title><script src="app.js"></script><body><div id="app"></div>'
+_PIXEL = '<td bgcolor="#c0ffee">'
 _PRIMER = (
     "Is it so? It is so. Am I to go? Go up to it, if he is in. We do as he is to do. He is in it, or is he on it? I am"
     " at it. So am I. Do as I do, or go. If I am to be in it, so be it. Of us, he is up; I am no ox, he is no ox. It is"
     " my ox, by me. Oh no! Is my ox in it? He is. Go, ox, go!"
+)
+_CIRCULAR = (
+    "Notwithstanding administrative simplifications, interdepartmental correspondence concerning organisational"
+    " responsibilities necessitates comprehensive documentation. Departmental representatives are consequently"
+    " requested to communicate anticipated discrepancies immediately. Authorisations granted retrospectively"
+    " constitute irregularities; recommendations contradicting established classifications require supplementary"
+    " justification. Institutional stakeholders participating in implementation, standardisation and"
+    " commercialisation acknowledge confidentiality requirements. Unsatisfactory administrative performance"
+    " automatically disqualifies subcontractors. Clarifications concerning interpretation will be published"
+    " electronically, accompanied by corresponding translations."
 )
 
 
