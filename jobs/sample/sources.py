@@ -102,7 +102,6 @@ DEBIAN_SOURCES = (
             *(f"{language}/apds03.html" for language in ("en", "fr", "ru")),  # shell listings full of "#"
             "ko/ch01s06.html",  # Korean words shorter than three letters on average
         ),
-        others={"en/images/*.png": 6, "en/*.css": 1},
     ),
     Source(
         name="apache2-doc",
