@@ -3,9 +3,8 @@
 Archives keep responses as they came, or with the codings already undone and the header left as it was, or cut. So
 every coding is undone as far as the bytes allow, and a body that visibly is not coded is taken as it stands.
 
-A body that lacks its end is `cut`: its decoder says so, or, when it has no coding, its Content-Length does. Codings
-undone by the archive make a declared length mean nothing, so it is not held against them; Common Crawl renames it to
-X-Crawl-Content-Length then.
+A body that lacks its end is `cut`. The decoder of its coding tells; without a coding, Content-Length does. It is not
+held against a body with a coding, which the archive may have undone (Common Crawl then writes X-Crawl-Content-Length).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 
 MAX_HEADER_BYTES = 1 << 16
 STEP_BYTES = 1024
-LOST_BYTES = 4  # may lack unnoticed: final newlines (66 of 153 responses of old Common Crawl files lack one or two)
+LOST_BYTES = 4  # short by no more is whole: archives lose final newlines (66 of 153 in Common Crawl's files of 2008)
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 

@@ -150,7 +150,7 @@ def test_no_run_is_an_error(tmp_path: Path) -> None:
 
 def test_pages_cannot_speak_in_the_report(tmp_path: Path) -> None:
     words = " ".join(f"these are the words of chapter {index} that have been written" for index in range(30))
-    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'</p></article>{{ 7 * 7 }}"
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'</p></article>{{ 7777 * 7777 }}"
     rows = [
         {"text": words, "url": "http://a.org/kept"},
         {"text": f"{evil} {words}", "url": f"http://a.org/{evil}"},
@@ -169,7 +169,7 @@ def test_pages_cannot_speak_in_the_report(tmp_path: Path) -> None:
     page = Page(text)
     assert not {"script", "img", "b.jsonl"} & page.tags
     assert html.escape(evil).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in text
-    assert f"{7 * 7}</" not in text.replace("{{ 7 * 7 }}", "")
+    assert str(7777 * 7777) not in text
     assert not any(link.startswith(("javascript:", "data:text")) for link in page.links)
     assert "<bdi>javascript:alert(3)</bdi>" in text
     dataproc("explain", tmp_path / "run", "javascript:alert(3)")

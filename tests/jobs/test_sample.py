@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
@@ -87,6 +88,17 @@ def test_every_source_has_its_licence() -> None:
     for source in (*DEBIAN_SOURCES, *PACK_SOURCES):
         assert source.licence in readme
         assert source.licence == "Apache-2.0" or any(source.licence.startswith(text) for text in texts), source.licence
+
+
+def test_each_constructed_page_breaks_the_rule_it_is_for(sample_run: Path) -> None:
+    readme = (SAMPLE / "README.md").read_text(encoding="utf-8")
+    told = {
+        f"https://{host}.example/{path}": rule
+        for pages, rule in re.findall(r"^\| (`.*`) \| .* \| `(\w+\.\w+)` \|$", readme, re.MULTILINE)
+        for host, _, path in (page.strip("`").partition("/") for page in pages.split(", "))
+    }
+    dropped = pq.read_table(sample_run / "dropped" / "documents", columns=["url", "reason"]).to_pylist()
+    assert {row["url"]: row["reason"] for row in dropped if ".example/" in (row["url"] or "")} == told
 
 
 # The writer
