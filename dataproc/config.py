@@ -1,7 +1,7 @@
 """Typed frozen configs: YAML with `extends:` in, validated models out, and fingerprints of them.
 
-Unknown keys are errors with a suggestion, and every error names the file and the key. A child file is merged over its
-parent key by key; `key: null` takes an inherited entry of a mapping away.
+Unknown keys are errors with a suggestion, keys given twice too, and every error names the file and the key. A child
+file is merged over its parent key by key; `key: null` takes an inherited mapping away.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,6 +38,8 @@ def validate(model: type[C], values: Mapping[str, Any], where: str) -> C:
         return model.model_validate(dict(values))
     except ValidationError as error:
         raise ConfigError("\n".join(_sentence(model, item, where) for item in error.errors())) from error
+    except ConfigError as error:  # a validator's own sentence
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _sentence(model: type[BaseModel], item: Any, where: str) -> str:
@@ -54,15 +57,34 @@ def _sentence(model: type[BaseModel], item: Any, where: str) -> str:
     return f"{path} must be {rule}, got {item['input']!r}. Correct it in the config."
 
 
-def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] | None:
-    """Follow field names down nested models; None when the path leaves models (a mapping or a list)."""
-    for part in loc:
-        field = model.model_fields.get(str(part))
-        nested = field.annotation if field else None
-        if not (isinstance(nested, type) and issubclass(nested, BaseModel)):
-            return None
-        model = nested
-    return model
+def _model_at(kind: Any, loc: tuple[Any, ...]) -> type[BaseModel] | None:
+    """Return the model that a path leads to, through models, mappings and lists of them; None when it leads to none.
+
+    Example: ("parts", "domain") leads to BucketPart when `parts` is a dict[str, BucketPart].
+    """
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if not loc:
+            return kind
+        field = kind.model_fields.get(str(loc[0]))
+        return _model_at(field.annotation, loc[1:]) if field else None
+    if get_origin(kind) not in (Annotated, Union, UnionType):
+        loc = loc[1:]  # the key of a mapping or the place in a list
+    return next(filter(None, (_model_at(inner, loc) for inner in get_args(kind))), None)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose keys are text, each given once: YAML itself lets the last one win, and reads the key `no` as false."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+                raise yaml.MarkedYAMLError(problem=f"keys must be text, got {key.value}", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} must be given once", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return node
 
 
 def load_yaml(name: str, shipped: Path, kind: str) -> dict[str, Any]:
@@ -83,8 +105,8 @@ def _load_chain(name: str, shipped: Path, kind: str, seen: tuple[str, ...]) -> d
     if str(path.resolve()) in seen:
         raise ConfigError(f"{path}: extends must not form a circle, got {' -> '.join([*seen, str(path)])}. Break it.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} must be valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(
@@ -93,6 +115,8 @@ def _load_chain(name: str, shipped: Path, kind: str, seen: tuple[str, ...]) -> d
     parent = values.pop("extends", None)
     if parent is None:
         return values
+    if not isinstance(parent, str):
+        raise ConfigError(f"{path}: extends must be one name or path, got {parent!r}. Chain the parents instead.")
     if parent.endswith((".yaml", ".yml")):
         parent = str(path.parent / parent)
     return merge(_load_chain(parent, shipped, kind, (*seen, str(path.resolve()))), values)

@@ -68,8 +68,8 @@ class DocumentsConfig(Config):
 class DedupConfig(Config):
     """documents/ -> signatures/, dedup/: exact, then near duplicates among what is left."""
 
-    exact: ExactDedup | None = ExactDedup()
-    minhash: MinhashDedup | None = MinhashDedup()
+    exact: ExactDedup | None = None  # off by default: null in a recipe must turn off what its parent has
+    minhash: MinhashDedup | None = None
     keep: Literal["newest", "longest", "first"] = "newest"
     """Which copy of a cluster stays: last captured, longest text, or least doc_id; doc_id breaks ties."""
     partition_bytes: int = Field(256 << 20, gt=0)

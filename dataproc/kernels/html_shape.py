@@ -182,7 +182,7 @@ def _after_plain_text(page: npt.NDArray[np.uint8], at: int, name: int) -> int:
     """Return where the text of a script or the like ends: at the end tag with the name that starts at `name`."""
     stop = len(page)
     length = 0
-    while _is_letter(page[name + length]):
+    while name + length < stop and _is_letter(page[name + length]):
         length += 1
     while at + 2 + length <= stop:
         if page[at] == LESS and page[at + 1] == SLASH:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -25,12 +25,17 @@ class Outer(Config):
     inner: Inner = Inner()
     limit: float
     names: dict[str, int] = {}
+    maybe: Inner | None = None
+    parts: dict[str, Inner] = {}
+    steps: tuple[Annotated[Inner, Field()], ...] = ()
 
     @field_validator("names")
     @classmethod
     def _not_empty(cls, names: dict[str, int]) -> dict[str, int]:
         if "" in names:
             raise ValueError("names must not be empty, got ''. Name it.")
+        if 7 in names.values():
+            raise ConfigError("names.x must be less than 7, got 7.")
         return names
 
 
@@ -41,7 +46,23 @@ class Outer(Config):
             {"limit": 1, "inner": {"num_band": 3}},
             'f.yaml.inner.num_band is not a key of Inner. Did you mean "num_bands"?',
         ),
-        ({"limit": 1, "zzz": 3}, "f.yaml.zzz is not a key of Outer. Known: inner, limit, names."),
+        (
+            {"limit": 1, "maybe": {"num_band": 3}},
+            'f.yaml.maybe.num_band is not a key of Inner. Did you mean "num_bands"?',
+        ),
+        (
+            {"limit": 1, "parts": {"keep": {"num_band": 3}}},
+            'f.yaml.parts.keep.num_band is not a key of Inner. Did you mean "num_bands"?',
+        ),
+        (
+            {"limit": 1, "steps": [{}, {"num_band": 3}]},
+            'f.yaml.steps.1.num_band is not a key of Inner. Did you mean "num_bands"?',
+        ),
+        (
+            {"limit": 1, "zzz": 3},
+            "f.yaml.zzz is not a key of Outer. Known: inner, limit, maybe, names, parts, steps.",
+        ),
+        ({"limit": 1, "names": {"x": 7}}, "f.yaml: names.x must be less than 7, got 7."),
         ({}, "f.yaml.limit must be given. Add it to the config."),
         (
             {"limit": 1, "inner": {"num_bands": 0}},
@@ -127,6 +148,11 @@ def test_extends(tmp_path: Path) -> None:
     assert load_yaml(str(own / "mine.yaml"), tmp_path, "recipe")["b"] == 5
 
 
+def test_a_key_may_override_what_an_alias_merges_in(tmp_path: Path) -> None:
+    _write(tmp_path, merged="base: &b {x: 1, y: 2}\nmore: &m {<<: *b, x: 3}\nmost: {<<: *m, y: 4}")
+    assert load_yaml("merged", tmp_path, "mix")["most"] == {"x": 3, "y": 4}
+
+
 def test_empty_file_is_an_empty_mapping(tmp_path: Path) -> None:
     _write(tmp_path, empty="# nothing\n")
     assert load_yaml("empty", tmp_path, "mix") == {}
@@ -141,6 +167,10 @@ def test_empty_file_is_an_empty_mapping(tmp_path: Path) -> None:
         ("broken", "{folder}/broken.yaml must be valid YAML: "),
         ("a_list", "{folder}/a_list.yaml must be a mapping of keys, got list. See the shipped recipe files."),
         ("one", "{folder}/one.yaml: extends must not form a circle, got {folder}/one.yaml -> {folder}/two.yaml -> "),
+        ("twice", '{folder}/twice.yaml must be valid YAML: stage must be given once\n  in "<unicode string>", line 3'),
+        ("norway", "{folder}/norway.yaml must be valid YAML: keys must be text, got no\n"),
+        ("number", "{folder}/number.yaml: extends must be one name or path, got ['a', 'b']. Chain the parents"),
+        ("latin", "{folder}/latin.yaml must be valid YAML: 'utf-8' codec can't decode byte 0xe9"),
         ("selfish", "{folder}/selfish.yaml: extends must not form a circle, got "),
     ],
 )
@@ -154,7 +184,11 @@ def test_load_yaml_errors(tmp_path: Path, name: str, message: str) -> None:
         one="extends: two",
         two="extends: one.yaml",
         selfish="extends: selfish",
+        twice="stages:\n  stage: {min: 1}\n  stage: {max: 2}",
+        norway="languages: {en: 1, no: 2}",
+        number="extends: [a, b]",
     )
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
     with pytest.raises(ConfigError) as caught:
         load_yaml(name, tmp_path, "recipe")
     assert str(caught.value).startswith(message.format(folder=tmp_path))
