@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 from dataproc.config import canonical_json, fingerprint
-from dataproc.errors import ResumeError
+from dataproc.errors import ResumeError, ShardError
 from dataproc.stage import Stage
 from dataproc.storage import Folder, block_checksums
 
@@ -98,9 +98,14 @@ class Dataset:
         return len(self.done()) == self.parts
 
     def discard(self) -> None:
-        """Remove the dataset: the entries first, so that nothing without data is ever called done."""
-        self.folder.remove(f"manifests/{self.name}")
+        """Remove the dataset with those below its name: entries, then data, then descriptions.
+
+        A kill in between leaves no entry without its data, and none without the description that says what made it.
+        """
+        manifests = f"manifests/{self.name}"
+        self.folder.remove_files([name for name in self.folder.files(manifests) if not name.endswith("/dataset.json")])
         self.folder.remove(self.name)
+        self.folder.remove(manifests)
 
     def commit(self, part: int, files: Mapping[str, int], counters: Mapping[str, Any], seconds: float) -> Entry:
         """Write the entry of a part whose files (name -> rows) are in place, and return it."""
@@ -126,11 +131,13 @@ def description_name(dataset: str) -> str:
 
 
 def read_description(folder: Folder, dataset: str) -> dict[str, Any] | None:
-    """Return a dataset's description (fingerprint, parts, made_from), or None when it was never started."""
+    """Return a dataset's description (fingerprint, parts, made_from), or None when it was never started.
+
+    Raises ShardError when it is damaged.
+    """
     if not folder.exists(description_name(dataset)):
         return None
-    description: dict[str, Any] = json.loads(folder.read_text(description_name(dataset)))
-    return description
+    return _read_json(folder, description_name(dataset))
 
 
 def entry_name(dataset: str, part: int) -> str:
@@ -139,10 +146,20 @@ def entry_name(dataset: str, part: int) -> str:
 
 
 def read_entry(folder: Folder, dataset: str, part: int) -> Entry:
-    """Return the manifest entry of a part; raises FileNotFoundError when the part is not done."""
-    values = json.loads(folder.read_text(entry_name(dataset, part)))
+    """Return the manifest entry of a part; raises FileNotFoundError when it is not done, ShardError when damaged."""
+    values = _read_json(folder, entry_name(dataset, part))
     files = tuple(File(**{**file, "blocks": tuple(file["blocks"])}) for file in values.pop("files"))
     return Entry(files=files, **values)
+
+
+def _read_json(folder: Folder, name: str) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(folder.read_text(name))
+    except ValueError as error:  # bad UTF-8 is one too
+        raise ShardError(
+            f"{folder.url}: {name} must be JSON, got: {error}. Rebuild with --redo {name.split('/')[1]}."
+        ) from error
+    return values
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

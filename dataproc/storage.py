@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -55,10 +55,14 @@ class Folder:
 
     def scratch(self, name: str) -> Path:
         """Return a folder on this machine for temporary files: inside a local run, else under the system's own."""
-        base = Path(self._root) / SCRATCH if self.is_local else Path(tempfile.gettempdir()) / "dataproc"
-        path = base / name
+        path = self._scratch() / name
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def _scratch(self) -> Path:
+        if self.is_local:
+            return Path(self._root) / SCRATCH
+        return Path(tempfile.gettempdir()) / "dataproc" / xxhash.xxh3_64_hexdigest(self.url.encode())
 
     @contextmanager
     def create(self, name: str) -> Iterator[Path]:
@@ -77,9 +81,8 @@ class Folder:
         if self.is_local:
             target = Path(self._full(name))
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(
-                making, "rb"
-            ) as file:  # the manifest entry that follows must not outlive this data in a power cut
+            # The manifest entry that follows must not outlive this data in a power cut.
+            with open(making, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(making, target)
         else:
@@ -99,11 +102,12 @@ class Folder:
         return cast(BinaryIO, self._fs.open(self._full(name), "rb"))
 
     def exists(self, name: str) -> bool:
-        """Say whether a file or folder of that name is there."""
+        """Say whether a file or folder of that name is there, as the store has it now."""
+        self._fs.invalidate_cache()  # object stores remember listings, and other processes write here too
         return bool(self._fs.exists(self._full(name)))
 
     def files(self, prefix: str = "") -> list[str]:
-        """Return the sorted names of all files below `prefix`, scratch left out."""
+        """Return the sorted names of all files below `prefix`, scratch left out, as the store has them now."""
         if not self.exists(prefix):
             return []
         root = self._full("").rstrip("/") + "/"
@@ -115,10 +119,14 @@ class Folder:
         if self.exists(name):
             self._fs.rm(self._full(name), recursive=True)
 
+    def remove_files(self, names: Sequence[str]) -> None:
+        """Remove files that are there, in few requests."""
+        if names:
+            self._fs.rm([self._full(name) for name in names])
+
     def remove_scratch(self) -> None:
-        """Remove this run's temporary files."""
-        if self.is_local:
-            shutil.rmtree(Path(self._root) / SCRATCH, ignore_errors=True)
+        """Remove the temporary files of this run on this machine."""
+        shutil.rmtree(self._scratch(), ignore_errors=True)
 
     def size(self, name: str) -> int:
         """Return the bytes of a file; raises FileNotFoundError."""

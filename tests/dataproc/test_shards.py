@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from dataproc.errors import ResumeError
+from dataproc.errors import ResumeError, ShardError
 from dataproc.shards import Dataset, File, read_description, read_entry
 from dataproc.storage import Folder
 
@@ -48,6 +49,58 @@ def test_another_config_is_an_error_that_names_the_keys(folder: Folder) -> None:
         match=r"dedup/exact must be made as before .* got other values of: dedup.keep, dedup.seed. .*--redo dedup\.",
     ):
         Dataset(folder, "dedup/exact", {"dedup": {"keep": "longest", "min": 1, "seed": 2}, "version": 1}, 1).start()
+
+
+class _Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("removals", range(7))
+def test_a_discard_that_is_killed_leaves_nothing_done_under_another_config(
+    folder: Folder, removals: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The removal of every file in turn is where the kill comes."""
+    old = Dataset(folder, "scores", {"model": 1}, 2)
+    old.start()
+    for part in range(2):
+        folder.write_text(f"scores/part-{part:08d}.parquet", "data")
+        old.commit(part, {f"scores/part-{part:08d}.parquet": 1}, {}, 0.0)
+    left = removals
+
+    def remove(path: str, *rest: object, **options: object) -> None:
+        nonlocal left
+        if not left:
+            raise _Killed
+        left -= 1
+        real(path, *rest, **options)
+
+    real = os.remove
+    monkeypatch.setattr(os, "remove", remove)
+    monkeypatch.setattr(os, "unlink", remove)
+    killed = False
+    try:
+        old.discard()
+    except _Killed:
+        killed = True
+    monkeypatch.undo()
+    assert killed == (removals < 5)
+    if read_description(folder, "scores") is None:
+        assert old.done() == set()
+    for part in old.done():
+        assert folder.exists(f"scores/part-{part:08d}.parquet")
+
+
+@pytest.mark.parametrize("text", ['{"part": 0', "\xff"])
+def test_a_damaged_manifest_is_an_error_that_names_it(folder: Folder, text: str) -> None:
+    dataset = Dataset(folder, "dedup/exact", {}, 1)
+    dataset.start()
+    dataset.commit(0, {}, {}, 0.0)
+    for name in ("dataset.json", "part-00000000.json"):
+        folder.local_path(f"manifests/dedup/exact/{name}").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ShardError, match=r"manifests/dedup/exact/dataset.json must be JSON, got: .*--redo dedup\."):
+        dataset.start()
+    with pytest.raises(ShardError, match=r"manifests/dedup/exact/part-00000000.json must be JSON, got"):
+        read_entry(folder, "dedup/exact", 0)
 
 
 def test_discard_removes_entries_and_data(folder: Folder) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
 import xxhash
+from fsspec.implementations.local import LocalFileSystem
 
 from dataproc.errors import ConfigError
 from dataproc.storage import SCRATCH, Folder, block_checksums
@@ -70,6 +73,39 @@ def test_scratch_of_a_local_run_is_inside_it(tmp_path: Path) -> None:
     assert folder.scratch("x") == tmp_path / SCRATCH / "x"
     folder.remove_scratch()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scratch_of_a_remote_run_is_its_own() -> None:
+    one, other = Folder("memory://scratch/one"), Folder("memory://scratch/other")
+    one.scratch("exchange").joinpath("spill").touch()
+    assert not other.scratch("exchange").joinpath("spill").exists()
+    other.remove_scratch()
+    assert one.scratch("exchange").joinpath("spill").exists()
+    one.remove_scratch()
+    assert not one.scratch("exchange").joinpath("spill").exists()
+    one.remove_scratch()
+
+
+class _RemembersListings(LocalFileSystem):  # type: ignore[misc]
+    """As stores do: a listing is asked for once, then remembered."""
+
+    protocol = "remembers"
+
+    def ls(self, path: str, detail: bool = False, **kwargs: Any) -> Any:
+        if path not in self.dircache:
+            self.dircache[path] = super().ls(path, detail=True, **kwargs)
+        return self.dircache[path] if detail else [info["name"] for info in self.dircache[path]]
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        self.dircache.clear()
+
+
+def test_files_of_other_processes_are_seen(tmp_path: Path) -> None:
+    fsspec.register_implementation("remembers", _RemembersListings, clobber=True)
+    folder = Folder(f"remembers://{tmp_path}")
+    assert folder.files() == []
+    (tmp_path / "part-0.json").touch()  # by a worker
+    assert folder.files() == ["part-0.json"]
 
 
 def test_local_path_of_a_remote_folder_is_an_error() -> None:
