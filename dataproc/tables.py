@@ -122,6 +122,7 @@ class ParquetFile:
             data_page_size=1 << 20,
             write_batch_size=1024,
             write_statistics=True,
+            write_page_checksum=True,  # looked at whenever rows are read, not only by `dataproc verify`
         )
 
     def __enter__(self) -> ParquetFile:
@@ -160,7 +161,10 @@ def create_part(folder: Folder, name: str, schema: pa.Schema) -> Iterator[Parque
 def read_part(
     folder: Folder, dataset: str, part: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a part, one batch per row group; raises ShardError when it is missing or unreadable."""
+    """Yield the rows of a part, one batch per row group.
+
+    Raises ShardError when it is missing or unreadable (a page's checksum among what is read), or lacks a column.
+    """
     name = part_name(dataset, part)
     try:
         with folder.open(name) as file:
@@ -169,18 +173,20 @@ def read_part(
         raise ShardError(
             f"{name} must exist, got no such file in {folder.url}. Run the step that writes it."
         ) from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise ShardError(
             f"{name} must be a readable Parquet file, got: {error}. Run `dataproc verify` on the run."
         ) from error
 
 
 def read_groups(file: BinaryIO, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield an open Parquet file's row groups as batches."""
-    parquet = pq.ParquetFile(file)
+    """Yield an open Parquet file's row groups as batches; raises ArrowInvalid when it lacks a column."""
+    parquet = pq.ParquetFile(file, page_checksum_verification=True)
+    wanted = None if columns is None else list(columns)
+    if absent := set(wanted or ()).difference(parquet.schema_arrow.names):  # pyarrow passes over them
+        raise pa.ArrowInvalid(f"no column {', '.join(sorted(absent))}")
     for group in range(parquet.num_row_groups):
         # One thread: Arrow's own threads may still want the GIL for a Python file when the process ends, and abort it.
-        wanted = None if columns is None else list(columns)
         yield from parquet.read_row_group(group, columns=wanted, use_threads=False).to_batches()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,6 +86,26 @@ def test_missing_column_is_an_error(tmp_path: Path) -> None:
         pytest.raises(SchemaError, match=r"batch.text must be there, got columns \['doc_id'\]"),
     ):
         part.write(rows(0, 1).select(["doc_id"]))
+
+
+def test_a_flipped_bit_is_found_on_reading(tmp_path: Path) -> None:
+    """In incompressible bytes zstd and Parquet notice nothing: the page's checksum must."""
+    folder, noise = Folder(tmp_path), random.Random(0).randbytes(10_000)
+    schema = pa.schema([("doc_id", pa.binary())])
+    with create_part(folder, "documents/part-00000000.parquet", schema) as part:
+        part.write(pa.RecordBatch.from_pydict({"doc_id": [noise]}, schema=schema))
+    path = tmp_path / "documents/part-00000000.parquet"
+    stored = path.read_bytes()
+    path.write_bytes(stored.replace(noise[5000:5010], bytes([noise[5000] ^ 1]) + noise[5001:5010]))
+    with pytest.raises(ShardError, match=r"documents/part-00000000.parquet must be a readable .*CRC checksum"):
+        list(read_part(folder, "documents", 0))
+    path.write_bytes(stored)
+    assert [batch["doc_id"].to_pylist() for batch in read_part(folder, "documents", 0)] == [[noise]]
+
+
+def test_a_part_without_the_column_asked_for_is_an_error(folder: Folder) -> None:
+    with pytest.raises(ShardError, match=r"documents/part-00000000.parquet must be .* got: no column score, txt"):
+        list(read_part(folder, "documents", 0, ["doc_id", "txt", "score"]))
 
 
 def test_missing_and_damaged_parts_are_errors(tmp_path: Path) -> None:
