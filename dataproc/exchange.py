@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import SchemaError
+from dataproc.errors import SchemaError, suggest
 
 TYPES = (pa.bool_(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.string(), pa.binary())
 
@@ -66,9 +66,13 @@ class Exchange:
                     f" got {column.type}."
                     " Cast it (unsigned integers bit-cast to int64)."
                 )
-        for name in (self.partition, *self.sort_by):
-            if name not in self.schema.names:
-                raise SchemaError(f"Exchange.sort_by of {self.name} must name columns of the schema, got {name!r}.")
+        for key, names in {"partition": (self.partition,), "sort_by": self.sort_by}.items():
+            for name in names:
+                if name not in self.schema.names:
+                    raise SchemaError(
+                        f"Exchange.{key} of {self.name} must name columns of the schema, got {name!r}."
+                        f"{suggest(name, self.schema.names)}"
+                    )
 
     def split(self, unit: Any) -> Iterator[Block]:
         """Yield the blocks of one unit."""

@@ -144,14 +144,19 @@ def run_stages(
     """Drive the chain over one batch: return the rows kept and, stage by stage, the rows dropped.
 
     Dropped batches keep their columns plus drop_reason ("stage.rule"), drop_value and drop_limit. `counts` is added to.
-    Raises SchemaError when a stage changes the rows themselves.
+    Raises SchemaError when a stage changes the rows themselves; what a stage raises gets a note that names it.
     """
     dropped = []
     for stage in stages:
         count = counts.setdefault(stage.name, StageCounts())
         count.rows_in += batch.num_rows
         started = time.perf_counter()
-        result = stage.transform(batch) if batch.num_rows else batch
+        try:
+            result = stage.transform(batch) if batch.num_rows else batch
+        except Exception as error:
+            first, last = (batch["doc_id"][row].as_py().hex() for row in (0, batch.num_rows - 1))
+            error.add_note(f"in stage {stage.name}, documents {first} to {last}")
+            raise
         count.seconds += time.perf_counter() - started
         if result.num_rows != batch.num_rows or not result["doc_id"].equals(batch["doc_id"]):
             raise SchemaError(

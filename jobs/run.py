@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Run:
             scratch = self.folder.scratch(f"exchange/{dataset.name.replace('/', '-')}-{dataset.fingerprint}")
             outcomes = self.engine.exchange(spec, units, str(scratch), frozenset(done))
             self._collect(dataset.name, spec.num_partitions - len(done), outcomes)
+            shutil.rmtree(scratch, ignore_errors=True)  # else a run needs the disk of all its exchanges together
 
     def _collect(self, name: str, units: int, outcomes: Iterator[Any]) -> None:
         failures = []
@@ -78,11 +80,13 @@ class Run:
                         counters.get("bytes", 0),
                     )
         if failures:
-            told = "\n".join(f"  {failure.error}" for failure in failures[:SHOWN_FAILURES])
-            trace = failures[0].trace
+            told = "\n".join(
+                f"  {getattr(failure.unit, 'part', failure.unit)}: {failure.error}" for failure in failures[:SHOWN_FAILURES]
+            )
+            trace = next((failure.trace for failure in failures if failure.trace), "")
             raise ShardError(
                 f"{name}: {len(failures)} of {units} units failed; the others are done and a resume keeps them.\n{told}"
-                + (f"\n{trace}" if trace and "DataprocError" not in trace else "")
+                + (f"\n{trace}" if trace else "")
             )
 
 

@@ -22,7 +22,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Failed:
-    """A unit that raised, or whose worker kept dying; `error` is a sentence, `trace` the traceback."""
+    """A unit that raised, or whose worker kept dying; `error` is a sentence, `trace` the traceback of a bug."""
 
     unit: Any
     error: str

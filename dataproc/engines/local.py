@@ -8,11 +8,11 @@ unit run again, at most `MAX_TRIES` times; then the unit is `Failed`. Ctrl-C and
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import pickle
 import signal
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from dataproc.engines import ANY, Failed, Resources
@@ -157,6 +158,7 @@ class _Worker:
 def _serve(connection: Connection) -> None:
     """Run tasks until the parent closes the pipe or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
     while True:
         try:
@@ -164,12 +166,21 @@ def _serve(connection: Connection) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = (True, _load(task)(unit))
+            answer = pickle.dumps((True, _load(task)(unit)))
         except DataprocError as error:
-            answer = (False, (str(error), traceback.format_exc()))
+            answer = pickle.dumps((False, (str(error), "")))
         except Exception as error:  # a bug or the machine: reported with its trace, the other units go on
-            answer = (False, (f"{type(error).__name__}: {error}", traceback.format_exc()))
-        connection.send_bytes(pickle.dumps(answer))
+            told = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+            answer = pickle.dumps((False, (told, traceback.format_exc())))
+        connection.send_bytes(answer)
+
+
+def _end_with_parent() -> None:
+    """End this process when the parent is gone: a unit that went on would write beside those of a new run."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 _loaded: dict[bytes, Callable[[Any], Any]] = {}
@@ -188,7 +199,10 @@ def _spill(scratch: str, number: int) -> Path:
 
 
 def _split_unit(spec: Exchange, scratch: str, numbered: tuple[int, Any]) -> int:
-    """Write a unit's blocks one after another, an index of [partition, start, length] behind them, its length last."""
+    """Write a unit's blocks one after another, then the index, int64 [3, blocks], then the offset of the index.
+
+    The index holds the partition, start and length of each block, sorted, so that a reader searches it in place.
+    """
     number, unit = numbered
     target = _spill(scratch, number)
     making = target.with_suffix(f".{os.getpid()}")
@@ -198,21 +212,23 @@ def _split_unit(spec: Exchange, scratch: str, numbered: tuple[int, Any]) -> int:
             index.append((block.partition, file.tell(), block.data.size))
             file.write(block.data)
         written = file.tell()
-        tail = json.dumps(index).encode()
-        file.write(tail)
-        file.write(len(tail).to_bytes(8, "little"))
+        file.write(np.array(sorted(index), np.int64).reshape(-1, 3).T.tobytes())
+        file.write(written.to_bytes(8, "little"))
+        file.flush()
+        os.fsync(file.fileno())  # a resume takes the name as proof that the spill is whole
     os.replace(making, target)
     return written
 
 
 def _blocks(scratch: str, number: int, partition: int) -> Iterator[pa.Buffer]:
     with pa.memory_map(str(_spill(scratch, number))) as file:
-        size = file.size()
-        length = int.from_bytes(file.read_at(8, size - 8), "little")
-        for owner, start, count in json.loads(file.read_at(length, size - 8 - length)):
-            if owner == partition:
-                file.seek(start)
-                yield file.read_buffer(count)
+        end = file.size() - 8
+        at = int.from_bytes(file.read_at(8, end), "little")
+        file.seek(at)
+        partitions, starts, lengths = np.frombuffer(file.read_buffer(end - at), np.int64).reshape(3, -1)
+        for k in range(*np.searchsorted(partitions, [partition, partition + 1])):
+            file.seek(starts[k])
+            yield file.read_buffer(lengths[k])
 
 
 def _reduce_partition(spec: Exchange, scratch: str, num_units: int, partition: int) -> Any:

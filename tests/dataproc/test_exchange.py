@@ -99,3 +99,8 @@ def test_source_may_yield_other_column_order(tmp_path: Path) -> None:
 
     spec = Exchange(**{**exchange(partitions=1).__dict__, "source": source})
     assert run(spec, [[]], tmp_path) == [[(1, b"a"), (2, b"b")]]
+
+
+def test_partition_must_be_a_column() -> None:
+    with pytest.raises(SchemaError, match=r"Exchange.partition of test must name .* 'partitoin'\. Did you mean"):
+        Exchange(**{**exchange().__dict__, "partition": "partitoin"})

@@ -212,3 +212,13 @@ def test_stage_defaults() -> None:
         Stage().contract()
     with pytest.raises(NotImplementedError):
         Stage().build()
+
+
+def test_what_a_stage_raises_names_it_and_the_documents() -> None:
+    def explode(rows: pa.RecordBatch) -> pa.RecordBatch:
+        raise ZeroDivisionError("by zero")
+
+    with pytest.raises(ZeroDivisionError, match="by zero") as caught:
+        run_stages([BuiltStage("bad", explode)], batch(1, 2, 3), {})
+    ids = [doc.hex() for doc in batch(1, 2, 3)["doc_id"].to_pylist()]
+    assert caught.value.__notes__ == [f"in stage bad, documents {ids[0]} to {ids[-1]}"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from dataproc.engines import Failed
-from dataproc.engines.local import MAX_TRIES, LocalEngine
+from dataproc.engines.local import MAX_TRIES, LocalEngine, _reduce_partition, _split_unit
 from dataproc.errors import ShardError
 from dataproc.exchange import Exchange, Rows
 
@@ -96,6 +99,7 @@ def test_failures_name_themselves_and_stop_nothing(engine: LocalEngine) -> None:
     assert failed[0].error == "part 3 must be whole, got half of it. Fetch it again."
     assert failed[1].error == "KeyError: 'a bug'"
     assert "fail_on_three" in failed[1].trace
+    assert failed[0].trace == "", "what the user did wrong needs no trace"
     assert sorted(one for one in outcomes if not isinstance(one, Failed)) == [0, 1, 2, 5]
 
 
@@ -142,6 +146,88 @@ def test_closing_an_unfinished_map_ends_the_workers() -> None:
     workers = [worker._process for worker in engine._workers]
     outcomes.close()  # type: ignore[attr-defined]
     assert [worker.is_alive() for worker in workers] == [False, False]
+
+
+def unsendable(unit: int) -> object:
+    return lambda: unit
+
+
+def noted(unit: int) -> None:
+    error = KeyError("a bug")
+    error.add_note("in stage x")
+    raise error
+
+
+def test_what_cannot_be_sent_back_is_a_failure_and_not_a_death(engine: LocalEngine) -> None:
+    (failed,) = engine.map("unsendable", unsendable, [1])
+    assert "pickle" in failed.error
+    assert not failed.error.startswith("unsendable: the worker died")
+
+
+def test_notes_of_an_error_are_told(engine: LocalEngine) -> None:
+    (failed,) = engine.map("noted", noted, [1])
+    assert failed.error == "KeyError: 'a bug'; in stage x"
+
+
+def start_and_wait(folder: str, unit: int) -> None:
+    (Path(folder) / "started").write_text(str(os.getpid()))
+    time.sleep(60)
+    (Path(folder) / "finished").touch()
+
+
+def run_forever(folder: str) -> None:
+    list(LocalEngine(workers=1).map("wait", partial(start_and_wait, folder), [0]))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")  # nobody may reap it here
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    """A worker that lived on would write into a folder that another run may have taken over."""
+    parent = multiprocessing.get_context("spawn").Process(target=run_forever, args=(str(tmp_path),))
+    parent.start()
+    started = tmp_path / "started"
+    deadline = time.monotonic() + 30
+    while not (started.exists() and started.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    worker = int(started.read_text())
+    assert alive(worker)
+    parent.kill()
+    parent.join()
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not alive(worker)
+    assert not (tmp_path / "finished").exists()
+
+
+def test_spills_of_many_partitions_give_each_its_blocks(tmp_path: Path) -> None:
+    def source(unit: int) -> Rows:
+        for piece in range(3):
+            ids = pa.array([(7 * unit + 5 * value + piece) % 50 for value in range(20)], pa.int32())
+            values = pa.array(range(1000 * unit + 100 * piece, 1000 * unit + 100 * piece + 20), pa.int64())
+            yield pa.RecordBatch.from_arrays([ids, values], schema=SCHEMA)
+
+    many = replace(spec(source), num_partitions=51, piece_bytes=1)
+    for unit in range(2):
+        _split_unit(many, str(tmp_path), (unit, unit))
+    want = {
+        partition: sorted(
+            value
+            for unit in range(2)
+            for batch in source(unit)
+            for owner, value in zip(batch["partition"].to_pylist(), batch["value"].to_pylist(), strict=True)
+            if owner == partition
+        )
+        for partition in range(51)
+    }
+    assert dict(_reduce_partition(many, str(tmp_path), 2, partition) for partition in range(51)) == want
+    assert want[50] == []
 
 
 def test_workers_must_be_at_least_one() -> None:
