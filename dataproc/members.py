@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 from dataproc.errors import InputError
 
 BLOCK_BYTES = 1 << 20
-FEED_BYTES = 1 << 15
 PROBE_BYTES = 1 << 16
 SURE_BYTES = 8
 GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -49,6 +48,7 @@ class Codec:
     errors: tuple[type[Exception], ...]
     open: Callable[[bytes], Any]  # dictionary -> object with decompress(), eof and unused_data
     skipped: tuple[bytes, ...] = ()  # magics of frames that hold no data, followed by a 32-bit length
+    feed_bytes: int = 1 << 15  # stored bytes decoded at once, so that what they can grow to is bounded by some 32 MB
 
 
 def _open_zstd(dictionary: bytes) -> Any:
@@ -69,7 +69,8 @@ def codec_of(name: str, head: bytes = b"") -> Codec | None:
     if name.endswith(".zst") or (head.startswith(ZSTD_MAGIC) and not name.endswith(".lz4")):
         import zstandard
 
-        return Codec("zstd", ZSTD_MAGIC, (zstandard.ZstdError,), _open_zstd, ZSTD_SKIPPED)
+        # Four bytes of zstd can stand for 128 KB.
+        return Codec("zstd", ZSTD_MAGIC, (zstandard.ZstdError,), _open_zstd, ZSTD_SKIPPED, feed_bytes=1 << 10)
     if name.endswith(".lz4"):
         try:
             import lz4.frame
@@ -160,7 +161,7 @@ class Members:
             return
         decoder, position, data, first = codec.open(self._dictionary), start, b"", True
         while True:
-            chunk = self._window.at(position, FEED_BYTES)
+            chunk = self._window.at(position, codec.feed_bytes)
             decoded, used, healthy = _decode(decoder, chunk, codec.errors)
             position += used
             data += decoded
@@ -198,7 +199,7 @@ class Members:
                 healthy
                 and not decoder.eof
                 and len(data) < PROBE_BYTES
-                and (chunk := self._window.at(position, FEED_BYTES))
+                and (chunk := self._window.at(position, codec.feed_bytes))
             ):
                 decoded, used, healthy = _decode(decoder, chunk, codec.errors)
                 position += used

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dataproc.errors import InputError
 from dataproc.ids import doc_id
+from dataproc.members import Members, Window, codec_of
 from dataproc.raw import Failure, ReadReport
 from dataproc.schema import RAW
 from dataproc.warc import read_warc
@@ -142,6 +143,16 @@ def test_zstd_with_dictionary_frame() -> None:
         rows, report = read(data, "a.warc.zst")
         assert [row["html"] for row in rows] == BODIES
         assert report.failures == []
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_decoded_pieces_are_bounded(pack: Callable[[bytes], bytes]) -> None:
+    """A few stored bytes may stand for gigabytes."""
+    stored = pack(b"WARC/1.0\r\n" + bytes(200 << 20))
+    name = "a.warc.gz" if pack is gzip.compress else "a.warc.zst"
+    sizes = [len(piece.data) for piece in Members(Window(io.BytesIO(stored)), codec_of(name))]
+    assert sum(sizes) == 10 + (200 << 20)
+    assert max(sizes) <= 34 << 20
 
 
 def test_empty_file_has_no_rows() -> None:
