@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import posixpath
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -44,10 +45,12 @@ class CrawlFile:
 
 def find_files(crawl: str) -> list[CrawlFile]:
     """Return the files of a crawl; their sizes may still be unknown."""
-    if crawl.lower().endswith(LISTS):
-        return _listed(crawl)
+    if not crawl:
+        raise InputError("crawl must name a file, a folder, a glob, or a list of paths, got nothing. Give one.")
     fs, path = _open_fs(crawl)
     path = path.rstrip("/") or "/"
+    if crawl.lower().endswith(LISTS) and not fs.isdir(path):
+        return _listed(crawl)
     if fs.isfile(path):
         if not _suffix(path):
             raise InputError(f"{crawl} must end in one of {_formats()}, or be a list of paths in {', '.join(LISTS)}.")
@@ -80,7 +83,7 @@ def _listed(crawl: str) -> list[CrawlFile]:
             lines = file.read().decode().splitlines()
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{crawl} must exist. Give a file, a folder, a glob, or a list of paths that does.") from error
-    except (UnicodeDecodeError, gzip.BadGzipFile) as error:
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{crawl} must be a list of paths in UTF-8, one a line, got {error}.") from error
     folder = posixpath.dirname(_location(fs, path))
     files = []

@@ -77,10 +77,10 @@ def plan_units(crawl: str, *, unit_bytes: int, limit_files: int | None = None) -
     Folders are searched to their depth. A list is a .txt or .paths file (.gz too) of one path or URL a line; relative
     lines start from its folder. In folders and globs, files of other formats and names that start with a dot are passed
     over. `limit_files` takes the first files only.
-    Raises InputError when nothing is found, a format is unknown, or two files have one input name.
+    Raises InputError when nothing is found, a format is unknown, a name is not UTF-8, or two files have one input name.
     Example: plan_units("crawl/*.warc.gz", unit_bytes=1 << 28).units["input"] -> ["a.warc.gz", "b.warc.gz"]
     """
-    files = sorted(find_files(crawl), key=lambda file: file.input.encode())
+    files = sorted(find_files(crawl), key=lambda file: _name_bytes(crawl, file))
     repeated = [name for name, count in Counter(file.input for file in files).items() if count > 1]
     if repeated:
         raise InputError(
@@ -117,6 +117,13 @@ def read_unit(
                 )
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{location} must be readable, got {error.strerror or error}. Put it back.") from error
+
+
+def _name_bytes(crawl: str, file: CrawlFile) -> bytes:
+    try:
+        return file.input.encode()
+    except UnicodeEncodeError as error:  # ids and datasets hold it
+        raise InputError(f"{crawl}: names of files must be UTF-8, got {file.input!r}. Rename it.") from error
 
 
 def _ranges(file: CrawlFile, unit_bytes: int) -> Iterator[tuple[int, int, int, int]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -195,3 +196,31 @@ def test_unit_whose_file_is_gone(tmp_path: Path) -> None:
         InputError, match=r"^a\.warc: format must be one of warc, jsonl, got arc\. Plan the run again\.$"
     ):
         list(read_unit(replace(unit, format="arc"), location, ReadReport(), InputConfig()))
+
+
+def test_no_crawl_is_an_error_and_not_this_folder() -> None:
+    with pytest.raises(InputError, match=r"^crawl must name a file, a folder, .* got nothing\. Give one\.$"):
+        planned("")
+
+
+def test_a_folder_named_like_a_list_is_a_folder(tmp_path: Path) -> None:
+    put(tmp_path, "crawl.txt/a.warc")
+    assert planned(tmp_path / "crawl.txt") == [("a.warc", f"{tmp_path}/crawl.txt/a.warc")]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_list_is_an_error(tmp_path: Path, damage: str) -> None:
+    packed = gzip.compress(b"a.warc.gz\n" * 1000)
+    middle = len(packed) // 2
+    put(tmp_path, "x.paths.gz", data=packed[:middle] if damage == "cut" else packed[:20] + b"\xff" * 9 + packed[29:])
+    with pytest.raises(InputError, match=r"x\.paths\.gz must be a list of paths in UTF-8, one a line, got "):
+        planned(tmp_path / "x.paths.gz")
+
+
+def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"\xff.warc.gz")).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(InputError, match=r"names of files must be UTF-8, got '\\udcff\.warc\.gz'\. Rename it\."):
+        planned(tmp_path)
