@@ -52,7 +52,7 @@ def read_jsonl(
 
     The compression is told by the end of `input_name` (.gz, .zst). `start` and `end` (-1 = the end of the file) bound
     the bytes where lines may start, in files without compression; `first_row` is the number of the first such line.
-    Lines over `max_record_bytes` are failures.
+    Lines over `max_record_bytes` are failures. A batch may be empty: it is the time to take many failures.
     Raises InputError when the file is not compressed as its name says.
     Example: the line {"text": "a\r\nb", "url": "http://c/"} gives text "a\nb" and url "http://c/"; html is null.
     """
@@ -71,7 +71,7 @@ def read_jsonl(
             position += stored_bytes
             _add_line(rows, line, row, 0 if codec else stored_bytes, report, columns)
             row += 1
-            if rows.full:
+            if rows.full or report.full:
                 yield rows.take()
         if codec:
             report.record_bytes["line"] += window.size

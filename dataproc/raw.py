@@ -13,6 +13,8 @@ import pyarrow as pa
 from dataproc.ids import doc_id
 from dataproc.schema import RAW
 
+MAX_FAILURES = 1 << 16
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -29,17 +31,24 @@ class ReadReport:
 
     records: Counter[str] = field(default_factory=Counter)  # records (WARC, by type) or lines met
     record_bytes: Counter[str] = field(default_factory=Counter)  # their stored bytes
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)  # those not taken yet
+    lost_bytes: int = 0  # stored bytes that nothing was read from
     input_bytes: int = 0
 
     @property
-    def lost_bytes(self) -> int:
-        """Return the stored bytes that nothing was read from."""
-        return sum(failure.lost_bytes for failure in self.failures)
+    def full(self) -> bool:
+        """Tell whether the failures should be taken before more of the unit is read: some files are nothing else."""
+        return len(self.failures) >= MAX_FAILURES
 
     def fail(self, position: int, cause: str, lost_bytes: int) -> None:
         """Add a failure."""
         self.failures.append(Failure(position, cause, lost_bytes))
+        self.lost_bytes += lost_bytes
+
+    def take_failures(self) -> list[Failure]:
+        """Return the failures since the last call."""
+        taken, self.failures = self.failures, []
+        return taken
 
     def count(self, kind: str, stored_bytes: int) -> None:
         """Add one record of a kind."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dataproc.errors import ShardError
 from dataproc.ids import doc_id
 from dataproc.inputs import Unit, read_unit
-from dataproc.raw import ReadReport
+from dataproc.raw import Failure, ReadReport
 from dataproc.schema import DROPPED
 from dataproc.shards import Dataset, Entry, library_versions, stages_made_from
 from dataproc.stage import BuiltStage, StageCounts, run_stages
@@ -46,7 +46,7 @@ def declare_documents(run: Run) -> Dataset:
         "documents": stages_made_from(recipe.documents.stages),
         "dropped_text": recipe.documents.dropped_text,
         "input": recipe.input.model_dump(mode="json"),
-        "libraries": library_versions("fastwarc"),
+        "libraries": library_versions("brotli", "zstandard"),
     }
     return run.dataset("documents", made_from, ["units"], run.num_parts)
 
@@ -79,6 +79,7 @@ class DocumentsTask:
         report, counts = ReadReport(), dict[str, StageCounts]()
         kept_name, dropped_name = part_name("documents", part), part_name("dropped/documents", part)
         rows_in = text_bytes = 0
+        failed = Counter[str]()
         folder = self.dataset.folder
         with (
             create_part(folder, kept_name, self._schema) as kept,
@@ -89,22 +90,23 @@ class DocumentsTask:
                 batch, lost = run_stages(self._stages, batch, counts)
                 if batch.num_rows:
                     batch = with_flags(batch.drop_columns(["html"]))
-                    text_bytes += batch["text"].nbytes
+                    text_bytes += pc.sum(pc.binary_length(batch["text"])).as_py() or 0
                     kept.write(batch)
                 for rows in lost:
                     dropped.write(dropped_rows(rows, self.recipe.documents.dropped_text))
-            for rows in _failed_rows(unit.input, report):
-                dropped.write(rows)
-        failed = Counter(f"failed.{failure.cause}" for failure in report.failures)
+                if report.full:
+                    dropped.write(_failed_rows(unit.input, report.take_failures(), failed))
+            dropped.write(_failed_rows(unit.input, report.take_failures(), failed))
         reasons = sum((count.dropped for count in counts.values()), failed)
-        check_conservation(kept_name, rows_in + len(report.failures), kept.rows, dropped.rows, reasons)
+        rows_in += failed.total()
+        check_conservation(kept_name, rows_in, kept.rows, dropped.rows, reasons)
         counters = {
-            "rows_in": rows_in + len(report.failures),
+            "rows_in": rows_in,
             "rows_kept": kept.rows,
             "dropped": dict(reasons),
             "stages": {name: count.as_dict() for name, count in counts.items()},
             "records": dict(report.records),
-            "bytes": unit.bytes,
+            "bytes": report.input_bytes,
             "lost_bytes": report.lost_bytes,
             "text_bytes": text_bytes,
         }
@@ -139,7 +141,7 @@ def dropped_rows(batch: pa.RecordBatch, keep_text: str) -> pa.RecordBatch:
     if keep_text != "none" and "text" in batch.schema.names:
         text = batch["text"]
         if keep_text == "excerpt":
-            text = pa.compute.utf8_slice_codeunits(text, 0, EXCERPT_CHARS)
+            text = pc.utf8_slice_codeunits(text, 0, EXCERPT_CHARS)
     columns = {
         **{name: batch[name] for name in ("doc_id", "url", "input", "position")},
         "reason": batch["drop_reason"],
@@ -150,20 +152,16 @@ def dropped_rows(batch: pa.RecordBatch, keep_text: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(columns.values()), schema=DROPPED)
 
 
-def _failed_rows(input_name: str, report: ReadReport) -> Iterator[pa.RecordBatch]:
-    """Yield a row of DROPPED for each place that could not be read; its value is the bytes lost there."""
-    if not report.failures:
-        return
-    failures = report.failures
-    nothing = np.full(len(failures), None)
-    columns = [
-        pa.array([doc_id(input_name, failure.position) for failure in failures], pa.binary()),
-        pa.array(nothing, pa.string()),
-        pa.array([input_name] * len(failures), pa.string()),
-        pa.array([failure.position for failure in failures], pa.int64()),
-        pa.array([f"failed.{failure.cause}" for failure in failures], pa.string()),
-        pa.array([float(failure.lost_bytes) for failure in failures], pa.float64()),
-        pa.array(nothing, pa.float64()),
-        pa.array(nothing, pa.large_string()),
-    ]
-    yield pa.RecordBatch.from_arrays(columns, schema=DROPPED)
+def _failed_rows(input_name: str, failures: Sequence[Failure], failed: Counter[str]) -> pa.RecordBatch:
+    """Return a row of DROPPED for each place that could not be read, its value the bytes lost; count the reasons."""
+    reasons = [f"failed.{failure.cause}" for failure in failures]
+    failed.update(reasons)
+    columns: dict[str, list[Any]] = {
+        "doc_id": [doc_id(input_name, failure.position) for failure in failures],
+        "input": [input_name] * len(failures),
+        "position": [failure.position for failure in failures],
+        "reason": reasons,
+        "value": [float(failure.lost_bytes) for failure in failures],
+    }
+    nothing = [None] * len(failures)
+    return pa.RecordBatch.from_pydict({name: columns.get(name, nothing) for name in DROPPED.names}, schema=DROPPED)

@@ -10,6 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataproc import raw
 from dataproc.errors import InputError
 from dataproc.ids import doc_id
 from dataproc.jsonl import JsonlColumns, read_jsonl
@@ -49,6 +50,20 @@ def read(
 
 def causes(report: ReadReport) -> list[tuple[int, str]]:
     return [(failure.position, failure.cause) for failure in report.failures]
+
+
+def test_failures_can_be_taken_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts of a file may all be under another key than the one asked for."""
+    monkeypatch.setattr(raw, "MAX_FAILURES", 10)
+    data = b'{"content": "x"}\n' * 35 + b'{"text": "x"}\n'
+    report, held, seen, rows = ReadReport(), 0, 0, 0
+    limits = {"batch_bytes": 2000, "max_record_bytes": 1000}
+    for batch in read_jsonl(io.BytesIO(data), "a.jsonl", report, **limits, columns=JsonlColumns()):
+        held = max(held, len(report.failures))
+        seen += len(report.take_failures())
+        rows += batch.num_rows
+    assert (held, seen, rows) == (10, 35, 1)
+    assert report.lost_bytes == 35 * 17
 
 
 def test_one_line_gives_every_column() -> None:

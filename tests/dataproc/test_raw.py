@@ -56,4 +56,7 @@ def test_report_sums_lost_bytes() -> None:
     report.fail(10, "corrupt", 5)
     report.fail(15, "cut", 2)
     assert report.lost_bytes == 7
+    assert [failure.position for failure in report.take_failures()] == [10, 15]
+    assert report.take_failures() == []
+    assert report.lost_bytes == 7
     assert (report.records["response"], report.record_bytes["response"]) == (1, 10)
