@@ -101,7 +101,7 @@ def read_unit(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the documents of a unit as batches of `schema.RAW`; `report` is added to.
 
-    Raises InputError when the file is gone or is not what its name says.
+    Raises InputError when the file is gone.
     """
     try:
         with fsspec.open(location, "rb") as file:

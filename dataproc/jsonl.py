@@ -3,7 +3,8 @@
 A file without compression can be read in byte ranges: a range owns the lines that start inside it. A line that is no
 document is a failure of one of these causes, and the next line goes on: `invalid_utf8`, `invalid_json`,
 `not_an_object`, `no_text` (missing or not a string), `too_long`. What follows damage in a compressed file (`corrupt`,
-`cut`, `garbage`) is lost: the numbers of its lines cannot be known. Lines of white space count as lines but are no
+`cut`, `garbage`) is lost: the numbers of its lines cannot be known. So is a compressed file whose name does not say so
+(`compressed`), since its ranges were planned as those of lines. Lines of white space count as lines but are no
 documents.
 """
 
@@ -17,7 +18,6 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from dataproc.config import Config
-from dataproc.errors import InputError
 from dataproc.members import BLOCK_BYTES, Codec, Members, Window, codec_of
 from dataproc.raw import RawRows, ReadReport, utc_time
 from dataproc.text import clean_text
@@ -53,16 +53,19 @@ def read_jsonl(
     The compression is told by the end of `input_name` (.gz, .zst). `start` and `end` (-1 = the end of the file) bound
     the bytes where lines may start, in files without compression; `first_row` is the number of the first such line.
     Lines over `max_record_bytes` are failures. A batch may be empty: it is the time to take many failures.
-    Raises InputError when the file is not compressed as its name says.
     Example: the line {"text": "a\r\nb", "url": "http://c/"} gives text "a\nb" and url "http://c/"; html is null.
     """
     window, rows = Window(file), RawRows(input_name, batch_bytes)
     codec = codec_of(input_name)
-    other = None if codec else codec_of(input_name, window.exactly(0, 4))
-    if other:  # its ranges were planned as those of a file without compression
-        raise InputError(f"{input_name} must be JSON Lines as its name says, got {other.name}. Correct its name.")
+    if codec is None and codec_of(input_name, window.exactly(0, 4)):
+        if start == 0:
+            report.fail(0, "compressed", window.size)
+            report.input_bytes += window.size
+        return
     end = window.size if end < 0 or codec else end
     begin = 0 if codec else _first_line(window, start, end)
+    if start == 0 and begin:
+        report.record_bytes["blank"] += begin
     row, position = first_row, begin
     try:
         for line, stored_bytes in _lines(_chunks(window, codec, begin), max_record_bytes):
@@ -76,11 +79,9 @@ def read_jsonl(
         if codec:
             report.record_bytes["line"] += window.size
     except _Broken as broken:
-        if broken.read_bytes == 0 and broken.cause == "garbage":
-            raise InputError(f"{input_name} must be compressed as its name says. Correct its name.") from broken
         report.fail(row, broken.cause, window.size - broken.read_bytes)
         report.record_bytes["line"] += broken.read_bytes
-    report.input_bytes += window.size if codec else position - begin
+    report.input_bytes += window.size if codec else position - (begin if start else 0)
     last = rows.take()
     if last.num_rows:
         yield last

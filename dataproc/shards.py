@@ -10,6 +10,7 @@ another fingerprint is an error that names the keys that differ.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -102,6 +103,7 @@ class Dataset:
 
         A kill in between leaves no entry without its data, and none without the description that says what made it.
         """
+        shutil.rmtree(self.folder.scratch("exchange"))  # spills of a stopped exchange may hold what is rebuilt now
         manifests = f"manifests/{self.name}"
         self.folder.remove_files([name for name in self.folder.files(manifests) if not name.endswith("/dataset.json")])
         self.folder.remove(self.name)

@@ -19,7 +19,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dataproc.errors import InputError
 from dataproc.http_message import MAX_HEADER_BYTES, Headers, header_end, parse_fields
 from dataproc.members import RECORD_START, Members, Piece, Window, codec_of
 from dataproc.raw import ReadReport
@@ -47,22 +46,14 @@ class Record:
 
 
 def read_records(window: Window, input_name: str, report: ReadReport, max_record_bytes: int) -> Iterator[Record]:
-    """Yield every record of a file, of whatever type; raises InputError as `read_warc` does."""
+    """Yield every record of a file, of whatever type."""
     codec = codec_of(input_name, window.exactly(0, LOOKAHEAD_BYTES))
-    magic = codec.magic if codec else _START
-    seen = sum(report.records.values())
     source = _Source(Members(window, codec), window, compressed=codec is not None)
     while (piece := source.take()) is not None:
         if piece.broken:
             report.fail(piece.start, piece.broken, piece.resume - piece.start)
         else:
             yield from _Run(source, piece, report, max_record_bytes)
-    head = window.exactly(0, len(magic))
-    if window.size and not magic.startswith(head.upper()) and sum(report.records.values()) == seen:
-        kind = f"a {codec.name} file" if codec else "a WARC file without compression"
-        raise InputError(
-            f"{input_name} must be {kind} as its name says, got {head!r} at its start and no record. Correct its name."
-        )
 
 
 def first_value(fields: Headers, name: str) -> str | None:

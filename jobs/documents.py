@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import ShardError
+from dataproc.errors import InputError, ShardError
 from dataproc.ids import doc_id
 from dataproc.inputs import Unit, read_unit
 from dataproc.raw import Failure, ReadReport
@@ -52,9 +52,20 @@ def declare_documents(run: Run) -> Dataset:
 
 
 def run_documents(run: Run, units: Sequence[Located]) -> None:
-    """Fill documents/ and dropped/documents/."""
+    """Fill documents/ and dropped/documents/; raises InputError when there was not one document to read."""
     dataset = declare_documents(run)
     run.fill(dataset, DocumentsTask(dataset, run.recipe), units)
+    failed = Counter[str]()
+    for entry in dataset.entries():
+        causes = {name: rows for name, rows in entry.counters["dropped"].items() if name.startswith("failed.")}
+        if entry.counters["rows_in"] > sum(causes.values()):
+            return
+        failed.update(causes)
+    told = ", ".join(f"{rows} x {name}" for name, rows in failed.most_common()) or "empty files"
+    raise InputError(
+        f"the input must hold a document, got none in {len(units)} units, the first of {units[0].location}: {told}."
+        " Give files that are what their names say, and their keys in input.jsonl."
+    )
 
 
 @dataclass(frozen=True)

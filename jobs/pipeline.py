@@ -174,7 +174,6 @@ def discard(folder: Folder, step: str) -> None:
     for name, reads in READS.items():
         if stale & set(reads):
             stale.add(name)
-    folder.remove_scratch()  # spills of an exchange that was stopped hold what is rebuilt now
     for name in sorted(stale):
         if name == "mixture":
             folder.remove("mixture.json")

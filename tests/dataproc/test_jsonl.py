@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataproc import raw
-from dataproc.errors import InputError
 from dataproc.ids import doc_id
 from dataproc.jsonl import JsonlColumns, read_jsonl
 from dataproc.raw import Failure, ReadReport
@@ -157,13 +156,15 @@ def test_compressed_files(name: str) -> None:
     assert report.record_bytes == {"line": len(data)}
 
 
-def test_file_that_is_not_compressed_as_named_is_an_error() -> None:
-    with pytest.raises(InputError) as error:
-        read(b"".join(LINES), "a.jsonl.gz")
-    assert str(error.value) == "a.jsonl.gz must be compressed as its name says. Correct its name."
-    with pytest.raises(InputError) as error:
-        read(gzip.compress(b"".join(LINES)))
-    assert str(error.value) == "a.jsonl must be JSON Lines as its name says, got gzip. Correct its name."
+def test_a_file_that_is_not_what_its_name_says_is_one_failure() -> None:
+    data = b"".join(LINES)
+    rows, report = read(data, "a.jsonl.gz")
+    assert (rows, report.failures) == ([], [Failure(0, "garbage", len(data))])
+    packed = gzip.compress(data)
+    for start, end in ((0, -1), (0, 100)):
+        rows, report = read(packed, start=start, end=end)
+        assert (rows, report.failures) == ([], [Failure(0, "compressed", len(packed))])
+    assert read(packed, start=100, end=200, first_row=1) == ([], ReadReport())
 
 
 @given(st.integers(0, 50), st.integers(1, 700))

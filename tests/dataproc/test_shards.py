@@ -55,7 +55,7 @@ class _Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("removals", range(7))
+@pytest.mark.parametrize("removals", range(8))
 def test_a_discard_that_is_killed_leaves_nothing_done_under_another_config(
     folder: Folder, removals: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +108,9 @@ def test_discard_removes_entries_and_data(folder: Folder) -> None:
     folder.write_text("scores/part-00000000.parquet", "data")
     dataset.start()
     dataset.commit(0, {"scores/part-00000000.parquet": 1}, {}, 0.0)
+    spill = folder.scratch("exchange/scores-0") / "unit-00000000.spill"
+    spill.touch()
     dataset.discard()
+    assert not spill.exists()
     assert folder.files() == []
     assert read_description(folder, "scores") is None

@@ -6,6 +6,7 @@ manifests, the rows on disk and the funnel are held to it separately.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 from collections import Counter
@@ -90,6 +91,9 @@ def crawl_files() -> list[Made]:
         ),
         Made("cut.jsonl", b"".join(rows)[:-10], 11, {"invalid_json": 1}, len(rows[-1]) - 10),
         Made("garbage.jsonl.gz", packed + noise, 12, {"garbage": 1}, len(noise)),
+        Made("not.warc.gz", noise, 0, {"garbage": 1}, len(noise)),
+        Made("not.jsonl", packed, 0, {"compressed": 1}, len(packed)),
+        Made("marked.jsonl", codecs.BOM_UTF8 + b"".join(rows[:2]), 2, {}),
         Made("empty.warc.gz", b"", 0, {}),
         Made("empty.jsonl", b"", 0, {}),
     ]
@@ -186,3 +190,14 @@ def test_the_funnel_tells_the_same(run: Folder) -> None:
         assert step.rows_in == step.rows_kept + sum(rule.dropped for stage in step.stages for rule in stage.rules)
     told = dataproc("report", run.url).stdout
     assert f"Input: {funnel.input_bytes:,} bytes; {funnel.lost_bytes:,} of them could not be read" in told
+
+
+def test_an_input_without_a_document_is_an_error_that_says_why(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"content": "x"}\n' * 3)
+    (tmp_path / "b.warc.gz").write_bytes(b"<html>")
+    done = dataproc("run", "--crawl", tmp_path, "--out", tmp_path / "run", "--workers", "1", ok=False)
+    assert done.returncode == 3
+    assert (
+        f"InputError: the input must hold a document, got none in 2 units, the first of {tmp_path}/a.jsonl:"
+        " 3 x failed.no_text, 1 x failed.garbage. Give files that are what their names say, and their keys in input.jsonl."
+    ) in done.stderr
