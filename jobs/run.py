@@ -12,7 +12,7 @@ import pyarrow as pa
 from dataproc.engines import Engine, Failed
 from dataproc.errors import ShardError
 from dataproc.exchange import Exchange, Rows
-from dataproc.shards import Dataset, Entry
+from dataproc.shards import Dataset, Entry, read_description
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name
 from jobs.progress import ProgressDisplay
@@ -41,6 +41,8 @@ class Run:
         """
         inputs = {read: self.fingerprints[read] for read in reads}
         dataset = Dataset(self.folder, name, {**made_from, "reads": inputs}, parts)
+        if read_description(self.folder, name) is None:
+            dataset.discard()  # what a killed --redo left: parts of another config must not pass for ours
         dataset.start()
         self.fingerprints[name] = dataset.fingerprint
         return dataset
@@ -82,7 +84,7 @@ class Run:
             trace = failures[0].trace
             raise ShardError(
                 f"{name}: {len(failures)} of {units} units failed; the others are done and a resume keeps them.\n{told}"
-                + (f"\n{trace}" if trace and "DataprocError" not in trace else "")
+                + (f"\n{trace}" if "dataproc.errors." not in trace else "")
             )
 
 
