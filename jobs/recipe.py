@@ -168,9 +168,9 @@ def check_recipe(recipe: Recipe) -> None:
             "documents.stages must write the column language, which token shards record, got no stage that does."
             " Add language_id; with `min_score: null` it drops nothing."
         )
+    _check_scores(recipe)
     if "bucket" not in recipe.policy_columns():
         raise ConfigError("policy.stages must write the column bucket, got no stage that does. Add assign_bucket.")
-    _check_scores(recipe)
     _check_flags(recipe)
     load_mix(recipe.mix)
 
