@@ -69,8 +69,8 @@ def _cell(text: str | None) -> str:
 
 
 def _commands() -> Iterator[str]:
-    yield f"# The dataproc command\n\n{HEAD}"
     group: Any = typer.main.get_command(app)
+    yield f"# The dataproc command\n\n{HEAD}\n{group.epilog}\n"
     for name, command in group.commands.items():
         by_kind: dict[str, list[Any]] = {"argument": [], "option": []}
         for parameter in command.params:

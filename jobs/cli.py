@@ -1,8 +1,4 @@
-"""The `dataproc` command: one function per verb, a thin shell over the library; heavy imports wait until needed.
-
-Exit codes: 0 well, 1 a problem found (verify), 2 wrong config or option, 3 input, 4 schema, 5 a unit or file failed, 6
-the folder holds another run, 130 Ctrl-C.
-"""
+"""The `dataproc` command: one function per verb, a thin shell over the library; heavy imports wait until needed."""
 
 from __future__ import annotations
 
@@ -19,10 +15,16 @@ from dataproc.errors import DataprocError
 
 if TYPE_CHECKING:
     from dataproc.storage import Folder
-    from jobs.progress import ProgressDisplay
+    from jobs.pipeline import Order
+
+EXIT_CODES = (
+    "Exit codes: 0 well, 1 problems found by verify, or the machine (a full disk), 2 wrong option, recipe or mix,"
+    " 3 input, 4 schema, 5 a unit or file failed, 6 the folder holds another run or none, 130 Ctrl-C."
+)
 
 app = typer.Typer(
     help="Turn web crawls into training tokens.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -58,7 +60,7 @@ def run(
         str | None,
         typer.Option(
             metavar="STEP",
-            help="Rebuild a step and what builds on it: documents, signatures, dedup, scores, buckets, tokens.",
+            help="Rebuild a step and all built on it: documents, signatures, dedup, scores, buckets, tokens, mixture.",
         ),
     ] = None,
     reuse: Annotated[
@@ -67,24 +69,21 @@ def run(
 ) -> None:
     """Run a recipe on a crawl: documents, dedup, scores, tokens, mixture, report."""
     from dataproc.storage import Folder
-    from jobs.pipeline import Order, run_pipeline
+    from jobs.pipeline import Order
     from jobs.recipe import load_recipe
 
     order = Order(crawl, load_recipe(recipe), recipe, limit)
-    folder = Folder(out or order.default_out())
-    run_pipeline(order, folder, _progress(), workers=workers, redo=redo, reuse=reuse)
-    _finish(folder)
+    _run(order, Folder(out or order.default_out()), workers, redo, reuse)
 
 
 @app.command()
 def resume(run: RunArgument, workers: Workers = None) -> None:
     """Go on with a run that was stopped; finished parts stay as they are."""
     from dataproc.storage import Folder
-    from jobs.pipeline import read_order, run_pipeline
+    from jobs.pipeline import read_order
 
     folder = Folder(run)
-    run_pipeline(read_order(folder), folder, _progress(), workers=workers)
-    _finish(folder)
+    _run(read_order(folder), folder, workers)
 
 
 @app.command()
@@ -160,10 +159,17 @@ def train_classifier(
     train(config, data, out)
 
 
-def _progress() -> ProgressDisplay:
+def _run(order: Order, folder: Folder, workers: int | None, redo: str | None = None, reuse: str | None = None) -> None:
+    from jobs.pipeline import run_pipeline
     from jobs.progress import ProgressDisplay
 
-    return ProgressDisplay(console)
+    try:
+        run_pipeline(order, folder, ProgressDisplay(console), workers=workers, redo=redo, reuse=reuse)
+    except KeyboardInterrupt:
+        told = f"Stopped. `dataproc resume {folder.url}` goes on where it was."
+        errors.print(told, highlight=False, soft_wrap=True, markup=False)
+        raise typer.Exit(130) from None
+    _finish(folder)
 
 
 def _finish(folder: Folder) -> None:
@@ -174,17 +180,14 @@ def _finish(folder: Folder) -> None:
 
 
 def main() -> None:
-    """Run the command; user errors are one sentence on stderr and an exit code, never a traceback."""
+    """Run the command; errors of the user and the machine are one sentence on stderr and an exit code, no traceback."""
     try:
         app(standalone_mode=True)
-    except DataprocError as error:
+    except (DataprocError, OSError) as error:
         errors.print(f"{type(error).__name__}: {error}", highlight=False, soft_wrap=True, markup=False)
         # Not sys.exit: library threads that still want the GIL would abort the interpreter while it shuts down.
         sys.stdout.flush()
-        os._exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("Stopped. `dataproc resume` goes on where it was.")
-        sys.exit(130)
+        os._exit(error.exit_code if isinstance(error, DataprocError) else 1)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dataproc.inputs import Unit, read_unit
 from dataproc.raw import Failure, ReadReport
 from dataproc.schema import DROPPED
 from dataproc.shards import Dataset, Entry, library_versions, stages_made_from
-from dataproc.stage import BuiltStage, StageCounts, run_stages
+from dataproc.stage import BuiltStage, StageCounts, run_stages, with_columns
 from dataproc.tables import create_part, part_name
 from jobs.recipe import Recipe
 from jobs.run import Run
@@ -100,8 +100,8 @@ class DocumentsTask:
                 rows_in += batch.num_rows
                 batch, lost = run_stages(self._stages, batch, counts)
                 if batch.num_rows:
-                    batch = with_flags(batch.drop_columns(["html"]))
-                    text_bytes += pc.sum(pc.binary_length(batch["text"])).as_py() or 0
+                    batch = with_text_and_flags(batch.drop_columns(["html"]))
+                    text_bytes += pc.sum(pc.binary_length(batch["text"])).as_py()
                     kept.write(batch)
                 for rows in lost:
                     dropped.write(dropped_rows(rows, self.recipe.documents.dropped_text))
@@ -130,11 +130,15 @@ def build_stages(stages: Mapping[str, Any]) -> list[BuiltStage]:
     return [BuiltStage(name, stage.build(), stage.annotate) for name, stage in stages.items()]
 
 
-def with_flags(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the batch with the column `flags`, null where no annotating stage has run."""
-    if "flags" in batch.schema.names:
-        return batch
-    return batch.append_column("flags", pa.nulls(batch.num_rows, pa.list_(pa.string())))
+def with_text_and_flags(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch with a text in every row, "" where a stage only flagged that there is none, and `flags`.
+
+    `flags` is null where no annotating stage has run.
+    """
+    added = {"text": pc.fill_null(batch["text"], "")}
+    if "flags" not in batch.schema.names:
+        added["flags"] = pa.nulls(batch.num_rows, pa.list_(pa.string()))
+    return with_columns(batch, added)
 
 
 def check_conservation(name: str, rows_in: int, rows_kept: int, rows_dropped: int, reasons: Mapping[str, int]) -> None:

@@ -95,6 +95,7 @@ def read_funnel(folder: Folder) -> Funnel:
         plan = plan_of(read_recipe(folder))
     except ConfigError as error:  # a run of another version can still be counted
         notes = (f"Rules that dropped nothing are not listed, since the recipe cannot be read: {error}",)
+    notes += _unsettled(folder)
     sums = {name: _add_up(folder, name) for name in STEPS if read_description(folder, name) is not None}
     steps = tuple(tally.flow(plan.get(name, {})) for name, tally in sums.items() if tally.parts_done)
     if not steps:
@@ -148,6 +149,17 @@ def plan_of(recipe: Recipe) -> Plan:
         "dedup": {"dedup": dedup},
         "buckets": {**flagged, **rules(recipe.policy.stages)},
     }
+
+
+def _unsettled(folder: Folder) -> tuple[str, ...]:
+    """Say how many band members were still unlike their leader after the last round of dedup, if any were."""
+    minhash = (read_description(folder, "dedup") or {"made_from": {"dedup": {}}})["made_from"]["dedup"].get("minhash")
+    last = f"dedup/round-{minhash['max_rounds'] - 1}/edges" if minhash else ""
+    if not minhash or read_description(folder, last) is None:
+        return ()
+    left = sum(entry.counters.get("rows_failed", 0) for entry in _dataset(folder, last).entries())
+    told = f"{left:,} members of bands were still unlike their leader after {minhash['max_rounds']} rounds of dedup"
+    return (f"{told}: near duplicates among them may stay. Raise dedup.minhash.max_rounds.",) if left else ()
 
 
 def _add_up(folder: Folder, name: str) -> Tally:

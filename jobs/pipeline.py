@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable, Set
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from fsspec.core import has_magic
 
 from dataproc.engines.local import LocalEngine
-from dataproc.errors import ConfigError, ResumeError, suggest
+from dataproc.errors import ConfigError, InputError, ResumeError, suggest
 from dataproc.inputs import Inputs, Unit, plan_units
 from dataproc.shards import Dataset, description_name, library_versions, read_description
 from dataproc.storage import Folder, block_checksums
 from dataproc.tables import read_groups, write_parquet
 from jobs.dedup import declare_dedup, run_dedup
 from jobs.documents import Located, declare_documents, run_documents
+from jobs.funnel import read_recipe, read_record
+from jobs.lookup import DROPPED
 from jobs.mixture import write_mixture
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe
@@ -43,8 +47,18 @@ READS = {
 }
 """Which datasets each step reads: `--redo` rebuilds a step and all that build on it."""
 
-DROPS = {"documents": "dropped/documents", "dedup": "dropped/dedup", "buckets": "dropped/tokens"}
-"""Where steps that drop put what they dropped."""
+DECLARE: dict[str, Callable[[Run], Dataset]] = {
+    "documents": declare_documents,
+    "signatures": declare_signatures,
+    "dedup": declare_dedup,
+    "scores": declare_scores,
+    "buckets": declare_buckets,
+    "tokens": declare_tokens,
+}
+"""What each step's dataset is made from, as a check of what the folder holds."""
+
+WRITTEN = (*READS, "dropped", "manifests", "mixture.json", "report", "run.json")
+"""What a run writes at the top of its folder, next to units.parquet."""
 
 SAMPLE = Path(__file__).parent / "sample" / "crawl"
 
@@ -59,21 +73,19 @@ class Order:
     limit_files: int | None = None
 
     def default_out(self) -> str:
-        """Return runs/CRAWL-RECIPE."""
-        crawl, recipe = (Path(name.rstrip("/*")).name.split(".")[0] for name in (self.crawl, self.recipe_name))
-        return f"runs/{crawl or 'crawl'}-{recipe}"
+        """Return runs/CRAWL-RECIPE, each by its last name without wildcards and suffixes.
+
+        Example: Order("/data/cc/*.warc.gz", recipe, "mine.yaml").default_out() == "runs/cc-mine".
+        """
+        plain = [name for name in self.crawl.split("/") if name.strip(".") and not has_magic(name)]
+        crawl = plain[-1].split(".")[0] if plain else ""
+        return f"runs/{crawl or 'crawl'}-{Path(self.recipe_name).stem}"
 
 
 def read_order(folder: Folder) -> Order:
-    """Return the order that a run's run.json records; raises ResumeError when there is none."""
-    try:
-        record = json.loads(folder.read_text("run.json"))
-    except FileNotFoundError as error:
-        raise ResumeError(
-            f"{folder.url} must hold run.json, got no such file. Start a run with `dataproc run`."
-        ) from error
-    order = record["order"]
-    return Order(order["crawl"], Recipe.model_validate(order["recipe"]), order["recipe_name"], order["limit_files"])
+    """Return the order that run.json records; raises InputError without one, ConfigError for one of another version."""
+    order = read_record(folder)["order"]
+    return Order(order["crawl"], read_recipe(folder), order["recipe_name"], order["limit_files"])
 
 
 def run_pipeline(
@@ -87,27 +99,43 @@ def run_pipeline(
 ) -> None:
     """Run or resume all steps in `folder`.
 
-    Raises ResumeError when the folder holds a run of something else, before any work is done.
+    Raises ResumeError when the folder holds a run of something else, or what is no run, before anything in it is
+    touched; ConfigError for an unknown step to redo; InputError for a run to reuse that is none.
     """
+    stale = set() if redo is None else _stale(redo)
+    if reuse is not None and read_description(Folder(reuse), "units") is None:
+        raise InputError(f"--reuse must name a run, got {reuse}, which has no manifests/units. Give the OUT of a run.")
     crawl = str(SAMPLE) if order.crawl == "sample" else order.crawl
     inputs = plan_units(crawl, unit_bytes=order.recipe.input.unit_bytes, limit_files=order.limit_files)
     with closing(LocalEngine(workers or os.cpu_count() or 1)) as engine:
         run = Run(folder, order.recipe, engine, progress, inputs.units.num_rows)
-        if redo is not None:
-            discard(folder, redo)
         _write_units(run, inputs)
-        declared = _declare(run)
+        declared = _declare(run, stale)
         if reuse is not None:
             for dataset in declared:
-                _reuse(dataset, Folder(reuse))
+                if _reuse(dataset, Folder(reuse)):
+                    progress.say(f"{dataset.name}: taken from {reuse}")
         _write_record(run, order)
         _run_steps(run, inputs)
 
 
-def _declare(run: Run) -> list[Dataset]:
-    """Check every step against what the folder holds, before any runs."""
-    declare = (declare_documents, declare_signatures, declare_dedup, declare_scores, declare_buckets, declare_tokens)
-    return [one(run) for one in declare]
+def _stale(step: str) -> set[str]:
+    """Return a step and all that build on it; raises ConfigError for an unknown one."""
+    if step not in READS:
+        raise ConfigError(f'--redo must name a step, got "{step}".{suggest(step, READS)}')
+    stale = {step}
+    for name, reads in READS.items():
+        if stale & set(reads):
+            stale.add(name)
+    return stale
+
+
+def _declare(run: Run, stale: Set[str]) -> list[Dataset]:
+    """Check every step against what the folder holds, before any runs; only then remove what is to be rebuilt."""
+    declared = [declare(run) for name, declare in DECLARE.items() if name not in stale]
+    for name in stale:
+        discard(run.folder, name)
+    return declared + [declare(run) for name, declare in DECLARE.items() if name in stale]
 
 
 def _run_steps(run: Run, inputs: Inputs) -> None:
@@ -137,19 +165,23 @@ def mix_tokens(folder: Folder, mix: str, seed: int) -> Any:
 
 
 def _write_units(run: Run, inputs: Inputs) -> None:
-    """Write units.parquet once; raise ResumeError when the folder was planned from another input."""
-    with run.folder.scratch("making") as scratch:
-        path = scratch / "units.parquet"
-        write_parquet(path, inputs.units.to_batches(), inputs.units.schema)
-        with open(path, "rb") as file:
-            checksums = block_checksums(file)
-        old = read_description(run.folder, "units")
-        if old is not None and old["made_from"]["units"] != checksums:
-            changed = _what_changed(run.folder, inputs.units)
-            raise ResumeError(f"{run.folder.url}: the input must be as it was, got {changed}. Choose another OUT.")
-        if old is None:
-            with run.folder.create("units.parquet") as target:
-                shutil.copy(path, target)
+    """Write units.parquet once; raise ResumeError when the folder is no run, or was planned from another input."""
+    old = read_description(run.folder, "units")
+    if old is None and (strange := [name for name in WRITTEN if run.folder.exists(name)]):
+        raise ResumeError(
+            f"{run.folder.url} must hold a run, or nothing that a run would write, got {', '.join(strange)} without"
+            " manifests/units. Choose another OUT."
+        )
+    path = run.folder.scratch("making") / "units.parquet"
+    write_parquet(path, inputs.units.to_batches(), inputs.units.schema)
+    with open(path, "rb") as file:
+        checksums = block_checksums(file)
+    if old is not None and old["made_from"]["units"] != checksums:
+        changed = _what_changed(run.folder, inputs.units) if run.folder.exists("units.parquet") else "another"
+        raise ResumeError(f"{run.folder.url}: the input must be as it was, got {changed}. Choose another OUT.")
+    if old is None or not run.folder.exists("units.parquet"):
+        with run.folder.create("units.parquet") as target:
+            shutil.copy(path, target)
     dataset = run.dataset("units", {"units": checksums}, [], 1)
     if not dataset.done():
         dataset.commit(0, {"units.parquet": inputs.units.num_rows}, {}, 0.0)
@@ -167,29 +199,22 @@ def _what_changed(folder: Folder, units: pa.Table) -> str:
 
 
 def discard(folder: Folder, step: str) -> None:
-    """Remove a step's datasets and all that build on them. Raises ConfigError for an unknown step."""
-    if step not in READS:
-        raise ConfigError(f'--redo must name a step, got "{step}".{suggest(step, READS)}')
-    stale = {step}
-    for name, reads in READS.items():
-        if stale & set(reads):
-            stale.add(name)
-    for name in sorted(stale):
-        if name == "mixture":
-            folder.remove("mixture.json")
-        Dataset(folder, name, {}, None).discard()
-        if name in DROPS:
-            folder.remove(DROPS[name])
+    """Remove the datasets of one step: manifests first, so that nothing without data is ever called done."""
+    Dataset(folder, step, {}, None).discard()
+    if step in DROPPED:
+        folder.remove(DROPPED[step])
+    if step == "mixture":
+        folder.remove("mixture.json")
 
 
-def _reuse(dataset: Dataset, other: Folder) -> None:
-    """Take a finished dataset of another run whose fingerprint is ours; data first, then the entries."""
+def _reuse(dataset: Dataset, other: Folder) -> bool:
+    """Take a finished dataset of another run whose fingerprint is ours, data first, then the entries; say if it was."""
     description = read_description(other, dataset.name)
     if dataset.done() or description is None or description["fingerprint"] != dataset.fingerprint:
-        return
+        return False
     finished = Dataset(other, dataset.name, description["made_from"], description["parts"])
     if not finished.complete():
-        return
+        return False
     entries = [name for name in other.files(f"manifests/{dataset.name}") if name != description_name(dataset.name)]
     data = [file.name for entry in finished.entries() for file in entry.files]
     kept = [
@@ -198,6 +223,7 @@ def _reuse(dataset: Dataset, other: Folder) -> None:
     for name in (*data, *kept, *entries):
         with other.open(name) as source, dataset.folder.create(name) as target, open(target, "wb") as sink:
             shutil.copyfileobj(source, sink)
+    return True
 
 
 def _write_record(run: Run, order: Order) -> None:
@@ -224,9 +250,11 @@ def _write_record(run: Run, order: Order) -> None:
 
 def _git_commit() -> str | None:
     """Return the commit of the checkout this code runs from, None for an installed package."""
-    here = Path(__file__).parent
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():  # site-packages may lie inside a checkout of something else
+        return None
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
     except OSError:
         return None
     return found.stdout.strip() or None

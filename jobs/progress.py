@@ -92,14 +92,15 @@ class ProgressDisplay:
             nonlocal shown
             if time.monotonic() - shown >= PLAIN_EVERY_S and step.done < step.units:
                 shown = time.monotonic()
-                self._print(f"{step.name}: {step.done:,} of {step.units:,} units, {step.line()}, {step.left()} left")
+                self.say(f"{step.name}: {step.done:,} of {step.units:,} units, {step.line()}, {step.left()} left")
 
         yield refresh
         seconds = time.monotonic() - step.started
-        self._print(
+        self.say(
             f"{step.name}: {step.done:,} of {step.units:,} units in {seconds:.1f} s"
             + (f", {step.line()}" if step.line() else "")
         )
 
-    def _print(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
         self.console.print(text, highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,37 +16,48 @@ from dataproc.inputs import InputConfig
 from dataproc.schema import RAW
 from dataproc.stage import Stage, check_plan
 from dataproc.tokens.tokenizers import TokenizerConfig
+from jobs.mix import load_mix
 from stages.exact_dedup import ExactDedup
 from stages.minhash_dedup import MinhashDedup
 from stages.registry import STAGES
 
 RECIPES = Path(__file__).parent / "recipes"
 
+RESERVED = ("failed", "dedup", "policy")
+"""Names that no stage can have: the first halves of the drop reasons that no stage gives."""
+
 
 def parse_stages(values: object) -> dict[str, Stage]:
     """Return the stages of a mapping name -> fields; `use:` names the stage when the name is another.
 
+    Raises ValueError, to which a validator adds file and key.
     Example: {"english": {"use": "threshold", "column": "language_score", "min": 0.65}}
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(
+        raise ValueError(
             f"stages must be a mapping of names to fields, got {type(values).__name__}. See the shipped recipes."
         )
-    return {name: _parse_stage(name, fields) for name, fields in values.items()}
+    try:
+        return {name: _parse_stage(name, fields) for name, fields in values.items()}
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
 
 
-def _parse_stage(name: str, fields: object) -> Stage:
+def _parse_stage(name: object, fields: object) -> Stage:
     if isinstance(fields, Stage):
         return fields
-    if fields is not None and not isinstance(fields, Mapping):
-        raise ConfigError(
-            f"stages.{name} must be a mapping of fields, got {fields!r}. Write `{name}: {{}}` for the defaults."
+    if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name) or name in RESERVED:
+        raise ValueError(
+            f"names of stages must be lower-case letters, digits and _, and none of {', '.join(RESERVED)},"
+            f" got {name!r}. Give it another name, and name the stage in `use`."
         )
+    if fields is not None and not isinstance(fields, Mapping):
+        raise ValueError(f"{name} must be a mapping of fields, got {fields!r}. Write `{name}: {{}}` for the defaults.")
     values = dict(fields or {})
     kind = values.pop("use", name)
     if kind not in STAGES:
-        raise ConfigError(f'stages.{name} must use a known stage, got "{kind}".{suggest(kind, STAGES)}')
-    return validate(STAGES[kind], values, f"stages.{name}")
+        raise ValueError(f'{name} must use a known stage, got "{kind}".{suggest(str(kind), STAGES)}')
+    return validate(STAGES[kind], values, name)
 
 
 def _dump_stages(stages: Mapping[str, Stage]) -> dict[str, Any]:
@@ -138,22 +150,47 @@ class Recipe(Config):
 def load_recipe(name: str) -> Recipe:
     """Return the checked recipe of a shipped name or a .yaml path.
 
-    Raises ConfigError, before anything starts, for unknown keys, stages and columns, with a suggestion; for values out
-    of bounds; for a score stage that drops and a policy without a bucket.
+    Raises ConfigError, before anything starts, for unknown keys, stages, columns and mixes, with a suggestion; for
+    values out of bounds; for a score stage that drops or overwrites, and for documents without a language or a bucket.
     """
     recipe = validate(Recipe, load_yaml(name, RECIPES, "recipe"), name)
-    if "bucket" not in recipe.policy_columns():
-        raise ConfigError(
-            f"{name}: policy.stages must write the column bucket, got no stage that does. Add assign_bucket."
-        )
-    for stage, config in recipe.scores.stages.items():
-        if config.contract().rules:
-            raise ConfigError(f"{name}: scores.stages.{stage} must not drop documents. Move it to policy.stages.")
-    _check_flags(recipe, name)
+    try:
+        check_recipe(recipe)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
     return recipe
 
 
-def _check_flags(recipe: Recipe, name: str) -> None:
+def check_recipe(recipe: Recipe) -> None:
+    """Raise ConfigError for what no single field can tell: columns, flags and the mix; see `load_recipe`."""
+    if "language" not in recipe.document_columns():
+        raise ConfigError(
+            "documents.stages must write the column language, which token shards record, got no stage that does."
+            " Add language_id; with `min_score: null` it drops nothing."
+        )
+    _check_scores(recipe)
+    if "bucket" not in recipe.policy_columns():
+        raise ConfigError("policy.stages must write the column bucket, got no stage that does. Add assign_bucket.")
+    _check_flags(recipe)
+    load_mix(recipe.mix)
+
+
+def _check_scores(recipe: Recipe) -> None:
+    taken = dict.fromkeys(recipe.document_columns(), "documents/")
+    for stage, config in recipe.scores.stages.items():
+        contract = config.contract()
+        if contract.rules:
+            raise ConfigError(f"scores.stages.{stage} must not drop documents. Move it to policy.stages.")
+        for column in contract.writes:
+            if column in taken:
+                raise ConfigError(
+                    f'scores.stages.{stage} must write a column of its own, got "{column}", which {taken[column]} has.'
+                    " Give it another name."
+                )
+            taken[column] = f"scores.stages.{stage}"
+
+
+def _check_flags(recipe: Recipe) -> None:
     known = {
         f"{stage}.{rule}" for stage, c in recipe.documents.stages.items() if c.annotate for rule in c.contract().rules
     }
@@ -161,6 +198,5 @@ def _check_flags(recipe: Recipe, name: str) -> None:
     for reason in recipe.policy.drop_flagged:
         if reason not in known:
             raise ConfigError(
-                f'{name}: policy.drop_flagged names "{reason}", which no annotating stage gives.'
-                f"{suggest(reason, known)}"
+                f'policy.drop_flagged names "{reason}", which no annotating stage gives.{suggest(reason, known)}'
             )

@@ -75,7 +75,7 @@ def _reasons(folder: Folder, funnel: Funnel) -> list[dict[str, Any]]:
             "stage": stage.name,
             "rule": rule.name,
             "dropped": rule.dropped,
-            "examples": examples[f"{stage.name}.{rule.name}"],
+            "examples": examples[step.name, f"{stage.name}.{rule.name}"],
         }
         for step, stage, rule in funnel.rules()
         if rule.dropped

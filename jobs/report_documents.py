@@ -42,9 +42,9 @@ class Shown:
     text: str | None
 
 
-def pick_dropped(folder: Folder, funnel: Funnel) -> dict[str, list[Shown]]:
-    """Return up to DROPPED_SHOWN documents of each reason that dropped some."""
-    shown: dict[str, list[Shown]] = {}
+def pick_dropped(folder: Folder, funnel: Funnel) -> dict[tuple[str, str], list[Shown]]:
+    """Return up to DROPPED_SHOWN documents of each (step, reason) that dropped some."""
+    shown: dict[tuple[str, str], list[Shown]] = {}
     for step in funnel.steps:
         wanted: dict[int, list[str]] = {}
         for stage in step.stages:
@@ -59,7 +59,7 @@ def pick_dropped(folder: Folder, funnel: Funnel) -> dict[str, list[Shown]]:
                 picked[reason] = sorted([*picked.get(reason, []), *more])[:DROPPED_SHOWN]
         for reason, places in picked.items():
             rows = zip(places, _rows(folder, DROPPED[step.name], places), strict=True)
-            shown[reason] = [_dropped(folder, step.name, part, row) for (_, part, _), row in rows]
+            shown[step.name, reason] = [_dropped(folder, step.name, part, row) for (_, part, _), row in rows]
     return shown
 
 

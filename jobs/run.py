@@ -13,7 +13,7 @@ import pyarrow as pa
 from dataproc.engines import Engine, Failed
 from dataproc.errors import ShardError
 from dataproc.exchange import Exchange, Rows
-from dataproc.shards import Dataset, Entry
+from dataproc.shards import Dataset, Entry, read_description
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name
 from jobs.progress import ProgressDisplay
@@ -42,6 +42,8 @@ class Run:
         """
         inputs = {read: self.fingerprints[read] for read in reads}
         dataset = Dataset(self.folder, name, {**made_from, "reads": inputs}, parts)
+        if read_description(self.folder, name) is None:
+            dataset.discard()  # what a killed --redo left: parts of another config must not pass for ours
         dataset.start()
         self.fingerprints[name] = dataset.fingerprint
         return dataset
@@ -81,7 +83,8 @@ class Run:
                     )
         if failures:
             told = "\n".join(
-                f"  {getattr(failure.unit, 'part', failure.unit)}: {failure.error}" for failure in failures[:SHOWN_FAILURES]
+                f"  {getattr(failure.unit, 'part', failure.unit)}: {failure.error}"
+                for failure in failures[:SHOWN_FAILURES]
             )
             trace = next((failure.trace for failure in failures if failure.trace), "")
             raise ShardError(

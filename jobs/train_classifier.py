@@ -48,7 +48,10 @@ def dropped_by(config: TrainingConfig, where: str) -> DroppedByRules | None:
                 f"{where}: rules must name stages, as a source asks for what they drop, got none. Add rules."
             )
         return None
-    stages = parse_stages(config.rules)
+    try:
+        stages = parse_stages(config.rules)
+    except ValueError as error:
+        raise ConfigError(f"{where}: rules: {error}") from error
     check_plan(stages, dict(zip(_INPUT.names, _INPUT.types, strict=True)), f"{where}: rules")
     built = [BuiltStage(name, stage.build()) for name, stage in stages.items()]
 

@@ -1,4 +1,4 @@
-"""Nothing is lost silently: in = kept + dropped by reason + failed, in documents, at every step, on whole and damaged files.
+"""Nothing is lost silently: in = kept + dropped by reason + failed, at every step, on whole and damaged files.
 
 The crawl holds each kind of damage beside its whole twin. What must come of each file is written down here, and the
 manifests, the rows on disk and the funnel are held to it separately.
@@ -199,5 +199,6 @@ def test_an_input_without_a_document_is_an_error_that_says_why(tmp_path: Path) -
     assert done.returncode == 3
     assert (
         f"InputError: the input must hold a document, got none in 2 units, the first of {tmp_path}/a.jsonl:"
-        " 3 x failed.no_text, 1 x failed.garbage. Give files that are what their names say, and their keys in input.jsonl."
+        " 3 x failed.no_text, 1 x failed.garbage. Give files that are what their names say,"
+        " and their keys in input.jsonl."
     ) in done.stderr

@@ -1,4 +1,4 @@
-"""Recipes: what a child file says about its parent's sections holds."""
+"""What a recipe may not say: each mistake is an error that names file and key, before anything starts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,84 @@ import pytest
 
 from dataproc.errors import ConfigError
 from jobs.recipe import Recipe, load_recipe
+
+BARE = """
+description: texts that others have filtered
+source: ours
+documents: {stages: {language_id: {min_score: null}}}
+policy: {stages: {assign_bucket: {bucket: web}}}
+"""
+
+
+def load(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    load_recipe(str(path))
+
+
+def test_the_shipped_recipe_and_a_bare_one_are_right(tmp_path: Path) -> None:
+    assert "language" in load_recipe("default").document_columns()
+    load(tmp_path, BARE)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "extends: default\ndocuments: {stages: {gopher_quality: {min_word: 3}}}",
+            r'mine.yaml.documents.stages: gopher_quality.min_word is not a key of GopherQuality. Did you mean "min_wor',
+        ),
+        (
+            "extends: default\npolicy: {stages: {good: {use: treshold}}}",
+            r'mine.yaml.policy.stages: good must use a known stage, got "treshold". Did you mean "threshold"\?',
+        ),
+        (
+            "extends: default\npolicy: {stages: {good: {use: threshold, column: qualty_score, min: 1}}}",
+            r'mine.yaml: policy.stages.good reads column "qualty_score", which no earlier stage writes. Did you mean',
+        ),
+        ("extends: default\ndocuments: {stages: []}", "mine.yaml.documents.stages: stages must be a mapping of names"),
+        (
+            "extends: default\ndocuments: {stages: {gopher_quality: 3}}",
+            "mine.yaml.documents.stages: gopher_quality must be a mapping of fields, got 3. Write `gopher_quality: {}`",
+        ),
+        (
+            "extends: default\ndocuments: {stages: {gopher.v2: {use: gopher_quality}}}",
+            r"mine.yaml.documents.stages: names of stages must be lower-case letters, digits and _, .*got 'gopher.v2'",
+        ),
+        (
+            "extends: default\ndocuments: {stages: {failed: {use: gopher_quality}}}",
+            r"none of failed, dedup, policy, got 'failed'. Give it another name",
+        ),
+        ("extends: default\nmix: natrual", r'mine.yaml: mix "natrual" does not exist. Did you mean "natural"\?'),
+        (
+            BARE.replace("language_id: {min_score: null}", "parse_url: {}"),
+            "mine.yaml: documents.stages must write the column language, .* Add language_id",
+        ),
+        (
+            BARE.replace("assign_bucket: {bucket: web}", "t: {use: threshold, column: language_score, min: 0.5}"),
+            "mine.yaml: policy.stages must write the column bucket, got no stage that does. Add assign_bucket.",
+        ),
+        (
+            "extends: default\nscores: {stages: {quality: {column: language_score}}}",
+            'scores.stages.quality must write a column of its own, got "language_score", which documents/ has.',
+        ),
+        (
+            "extends: default\nscores: {stages: {again: {use: score, model: quality, label: low, column: domain}}}",
+            'scores.stages.again must write a column of its own, got "domain", which scores.stages.domain has.',
+        ),
+        (
+            "extends: default\nscores: {stages: {t: {use: threshold, column: num_words, min: 5}}}",
+            "scores.stages.t must not drop documents. Move it to policy.stages.",
+        ),
+        (
+            "extends: default\npolicy: {drop_flagged: [gopher_quality.min_words]}",
+            'policy.drop_flagged names "gopher_quality.min_words", which no annotating stage gives.',
+        ),
+    ],
+)
+def test_a_wrong_recipe_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, text)
 
 
 def child(folder: Path, text: str) -> Recipe:

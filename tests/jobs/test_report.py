@@ -89,16 +89,20 @@ def test_examples_are_of_their_reason_and_the_same_every_time(sample_run: Path) 
         for path in (sample_run / "dropped").rglob("*.parquet")
         for row in pq.read_table(path, columns=["doc_id", "reason"]).to_pylist()
     }
-    dropped = {f"{stage.name}.{rule.name}": rule.dropped for _, stage, rule in funnel.rules() if rule.dropped}
-    assert {reason: len(documents) for reason, documents in shown.items()} == {
-        reason: min(count, DROPPED_SHOWN) for reason, count in dropped.items()
+    dropped = {
+        (step.name, f"{stage.name}.{rule.name}"): rule.dropped for step, stage, rule in funnel.rules() if rule.dropped
     }
-    for reason, documents in shown.items():
+    assert {key: len(documents) for key, documents in shown.items()} == {
+        key: min(count, DROPPED_SHOWN) for key, count in dropped.items()
+    }
+    for (_, reason), documents in shown.items():
         assert {reasons[document.doc_id] for document in documents} == {reason}
         assert all(len(document.text or "") <= 403 for document in documents)
-    assert all(re.fullmatch(r"[\d,.]+, limit 50", one.facts[0]) for one in shown["gopher_quality.min_words"])
-    assert all(re.fullmatch(r"kept instead: [0-9a-f]{32}", one.facts[0]) for one in shown["dedup.exact"])
-    assert all(re.fullmatch(r"[\d,]+ bytes lost", one.facts[0]) for one in shown["failed.corrupt"])
+    assert all(
+        re.fullmatch(r"[\d,.]+, limit 50", one.facts[0]) for one in shown["documents", "gopher_quality.min_words"]
+    )
+    assert all(re.fullmatch(r"kept instead: [0-9a-f]{32}", one.facts[0]) for one in shown["dedup", "dedup.exact"])
+    assert all(re.fullmatch(r"[\d,]+ bytes lost", one.facts[0]) for one in shown["documents", "failed.corrupt"])
 
 
 def test_kept_examples_come_in_turn_from_the_buckets(sample_run: Path) -> None:
