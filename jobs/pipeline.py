@@ -23,7 +23,7 @@ from dataproc.storage import Folder, block_checksums
 from dataproc.tables import read_groups, write_parquet
 from jobs.dedup import declare_dedup, run_dedup
 from jobs.documents import Located, declare_documents, run_documents
-from jobs.mixture import write_mixture
+from jobs.mixture import declare_mixture, run_mixture
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe
 from jobs.report import write_report
@@ -106,7 +106,15 @@ def run_pipeline(
 
 def _declare(run: Run) -> list[Dataset]:
     """Check every step against what the folder holds, before any runs."""
-    declare = (declare_documents, declare_signatures, declare_dedup, declare_scores, declare_buckets, declare_tokens)
+    declare = (
+        declare_documents,
+        declare_signatures,
+        declare_dedup,
+        declare_scores,
+        declare_buckets,
+        declare_tokens,
+        declare_mixture,
+    )
     return [one(run) for one in declare]
 
 
@@ -122,34 +130,23 @@ def _run_steps(run: Run, inputs: Inputs) -> None:
     run_buckets(run)
     run_tokens(run)
     write_report(run.folder)  # first: it says why, should nothing be left to mix
-    mix_tokens(run.folder, run.recipe.mix, run.recipe.seed)
+    run_mixture(run)
     run.folder.remove_scratch()
-
-
-def mix_tokens(folder: Folder, mix: str, seed: int) -> Any:
-    """Write mixture.json of a run and its manifest entry; return the mixture."""
-    mixture = write_mixture(folder, mix, seed)
-    dataset = Dataset(folder, "mixture", {"mix": mix, "seed": seed}, 1)
-    dataset.discard()
-    dataset.start()
-    dataset.commit(0, {"mixture.json": -1}, {}, 0.0)
-    return mixture
 
 
 def _write_units(run: Run, inputs: Inputs) -> None:
     """Write units.parquet once; raise ResumeError when the folder was planned from another input."""
-    with run.folder.scratch("making") as scratch:
-        path = scratch / "units.parquet"
-        write_parquet(path, inputs.units.to_batches(), inputs.units.schema)
-        with open(path, "rb") as file:
-            checksums = block_checksums(file)
-        old = read_description(run.folder, "units")
-        if old is not None and old["made_from"]["units"] != checksums:
-            changed = _what_changed(run.folder, inputs.units)
-            raise ResumeError(f"{run.folder.url}: the input must be as it was, got {changed}. Choose another OUT.")
-        if old is None:
-            with run.folder.create("units.parquet") as target:
-                shutil.copy(path, target)
+    path = run.folder.scratch("making") / "units.parquet"
+    write_parquet(path, inputs.units.to_batches(), inputs.units.schema)
+    with open(path, "rb") as file:
+        checksums = block_checksums(file)
+    old = read_description(run.folder, "units")
+    if old is not None and old["made_from"]["units"] != checksums:
+        changed = _what_changed(run.folder, inputs.units)
+        raise ResumeError(f"{run.folder.url}: the input must be as it was, got {changed}. Choose another OUT.")
+    if old is None:
+        with run.folder.create("units.parquet") as target:
+            shutil.copy(path, target)
     dataset = run.dataset("units", {"units": checksums}, [], 1)
     if not dataset.done():
         dataset.commit(0, {"units.parquet": inputs.units.num_rows}, {}, 0.0)

@@ -15,9 +15,11 @@ from dataproc.inputs import InputConfig
 from dataproc.schema import RAW
 from dataproc.stage import Stage, check_plan
 from dataproc.tokens.tokenizers import TokenizerConfig
+from jobs.mix import load_mix
 from stages.exact_dedup import ExactDedup
 from stages.minhash_dedup import MinhashDedup
 from stages.registry import STAGES
+from stages.tokenize_text import TokenizeText
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -94,8 +96,14 @@ class TokensConfig(Config):
     """documents/ and buckets/ -> tokens/<bucket>/."""
 
     tokenizer: TokenizerConfig = TokenizerConfig()
+    bos: bool = False
+    """Open each document with the tokenizer's begin-of-document token; an end-of-document token always ends it."""
     shard_text_bytes: int = Field(1 << 30, gt=0)
     """Text that goes into one token shard, about; a bucket has ceil(its text / this) shards."""
+
+    def stage(self) -> TokenizeText:
+        """Return the stage that encodes the texts."""
+        return TokenizeText(tokenizer=self.tokenizer, bos=self.bos)
 
 
 class Recipe(Config):
@@ -139,7 +147,7 @@ def load_recipe(name: str) -> Recipe:
     """Return the checked recipe of a shipped name or a .yaml path.
 
     Raises ConfigError, before anything starts, for unknown keys, stages and columns, with a suggestion; for values out
-    of bounds; for a score stage that drops and a policy without a bucket.
+    of bounds; for a score stage that drops, a policy without a bucket, a tokenizer or a mix that is not there.
     """
     recipe = validate(Recipe, load_yaml(name, RECIPES, "recipe"), name)
     if "bucket" not in recipe.policy_columns():
@@ -150,6 +158,8 @@ def load_recipe(name: str) -> Recipe:
         if config.contract().rules:
             raise ConfigError(f"{name}: scores.stages.{stage} must not drop documents. Move it to policy.stages.")
     _check_flags(recipe, name)
+    recipe.tokens.stage().contract()
+    load_mix(recipe.mix)
     return recipe
 
 
