@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+FILE = "mixture.json"
+
+
 def declare_mixture(run: Run) -> Dataset:
     """Return the dataset mixture, which is mixture.json; so a wrong mix is an error before anything starts."""
     return run.dataset("mixture", _made_from(run.recipe.mix, run.recipe.seed), ["tokens"], 1)
@@ -41,7 +44,7 @@ def run_mixture(run: Run) -> None:
     if not dataset.done():
         _check_tokens(run.folder)
         write_mixture(run.folder, run.recipe.mix, run.recipe.seed)
-        dataset.commit(0, {"mixture.json": -1}, {}, 0.0)
+        dataset.commit(0, {FILE: -1}, {}, 0.0)
 
 
 def remix(folder: Folder, mix: str, seed: int, out: Path | None = None) -> Mixture:
@@ -50,14 +53,15 @@ def remix(folder: Folder, mix: str, seed: int, out: Path | None = None) -> Mixtu
     Raises InputError when the run has no tokens or not yet all, ConfigError as write_mixture does.
     """
     _check_tokens(folder)
-    mixture = write_mixture(folder, mix, seed, out)
-    if out is None:
-        tokens = read_description(folder, "tokens") or {}
-        made_from = {**_made_from(mix, seed), "reads": {"tokens": tokens["fingerprint"]}}
-        dataset = Dataset(folder, "mixture", made_from, 1)
-        dataset.discard()
-        dataset.start()
-        dataset.commit(0, {"mixture.json": -1}, {}, 0.0)
+    if out is not None:
+        return write_mixture(folder, mix, seed, out)
+    tokens = read_description(folder, "tokens") or {}
+    dataset = Dataset(folder, "mixture", {**_made_from(mix, seed), "reads": {"tokens": tokens["fingerprint"]}}, 1)
+    mixture = build_mixture(folder, load_mix(mix), Path(mix).stem, seed)  # may refuse: then all stays as it was
+    dataset.discard()  # before the file changes, so that a kill leaves no entry that speaks of another file
+    folder.write_text(FILE, mixture.dump())
+    dataset.start()
+    dataset.commit(0, {FILE: -1}, {}, 0.0)
     return mixture
 
 
@@ -87,7 +91,7 @@ def write_mixture(folder: Folder, mix: str, seed: int, out: Path | None = None) 
     where = "tokens" if out is None else _tokens_from(folder, out)
     mixture = build_mixture(folder, load_mix(mix), Path(mix).stem, seed, where)
     if out is None:
-        folder.write_text("mixture.json", mixture.dump())
+        folder.write_text(FILE, mixture.dump())
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
         making = out.with_name(f"{out.name}.making")

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from dataproc.engines.local import LocalEngine
 from dataproc.errors import ConfigError, InputError, ResumeError
+from dataproc.shards import Dataset
 from dataproc.storage import Folder
 from dataproc.tokens.backends import O200K_PATTERN
 from dataproc.tokens.reader import TokenReader
@@ -92,7 +94,7 @@ def test_the_fingerprint_of_tokens_is_of_the_tokenizer_and_not_of_how_it_is_run(
     text = about.read_text(encoding="utf-8")
     about.write_text(json.dumps({**json.loads(text), "pattern": O200K_PATTERN + "|x"}), encoding="utf-8")
     moved = shutil.copytree(tmp_path / "there", tmp_path / "other")  # a vocabulary is loaded once per process and path
-    others = [
+    others: list[dict[str, Any]] = [
         {"tokenizer": {"name": str(Path(moved) / "mine.tiktoken")}},
         {"tokenizer": {"name": "web32k", "eos": "<|pad|>"}},
         {"tokenizer": {"name": "web32k"}, "bos": True},
@@ -144,6 +146,32 @@ def test_a_run_does_not_overwrite_another_mixture(order: Order, run: Path) -> No
     assert (run / "mixture.json").read_bytes() == mine
     run_pipeline(order, Folder(run), shown(), workers=1, redo="mixture")
     assert '"mix": "natural"' in (run / "mixture.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("method", ["discard", "start", "commit"])
+def test_a_mix_killed_at_any_line_leaves_one_that_is_whole(
+    order: Order, run: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = (run / "mixture.json").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(Dataset, method, killed)
+        with pytest.raises(KeyboardInterrupt):
+            remix(Folder(run), "uniform", 0)
+    redo = "mixture" if method == "commit" else None  # by then the run is one of another mix
+    run_pipeline(order, Folder(run), shown(), workers=1, redo=redo)
+    assert (run / "mixture.json").read_bytes() == before
+    assert list(verify_run(Folder(run))) == []
+
+
+def test_a_refused_mix_changes_nothing(run: Path, tmp_path: Path) -> None:
+    mix = tmp_path / "mine.yaml"
+    mix.write_text("extends: natural\ngroups: {all: {buckets: jpn-*}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="must match a bucket with tokens"):
+        remix(Folder(run), str(mix), 0)
+    assert list(verify_run(Folder(run))) == []
 
 
 def test_the_order_of_stages_is_part_of_a_mixture(tmp_path: Path) -> None:
