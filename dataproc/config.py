@@ -75,7 +75,7 @@ def _model_at(kind: Any, loc: tuple[Any, ...]) -> type[BaseModel] | None:
 class _Loader(yaml.SafeLoader):
     """YAML whose keys are text, each given once: YAML itself lets the last one win, and reads the key `no` as false."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:

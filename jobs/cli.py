@@ -105,12 +105,11 @@ def mix(
 ) -> None:
     """Make mixture.json from a run's token shards: tokens, epochs and what is missing per bucket."""
     from dataproc.storage import Folder
-    from jobs.mixture import render, write_mixture
-    from jobs.pipeline import mix_tokens, read_order
+    from jobs.mixture import remix, render
+    from jobs.pipeline import read_order
 
     folder = Folder(run)
-    seed = read_order(folder).recipe.seed
-    console.print(render(mix_tokens(folder, mix, seed) if out is None else write_mixture(folder, mix, seed, out)))
+    console.print(render(remix(folder, mix, read_order(folder).recipe.seed, out)))
 
 
 @app.command()

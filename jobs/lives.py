@@ -18,6 +18,7 @@ from dataproc.tables import part_name
 from dataproc.tokens.reader import TokenReader
 from dataproc.tokens.shards import shard_name
 from jobs.dedup_evidence import Pair, read_evidence
+from jobs.funnel import read_recipe
 from jobs.lookup import DROPPED, Row, find_rows, read_rows
 
 IDENTITY = ("doc_id", "url", "input", "position", "length", "text", "flags")
@@ -196,19 +197,14 @@ class LifeReader:
 
     def _decode(self, reader: TokenReader, ids: Sequence[int]) -> str:
         """Decode with the tokenizer that made the tokens, and with no other of that name."""
-        from stages.tokenize_text import TokenizeText
-
-        made_from = (read_description(self._folder, "tokens") or {})["made_from"]
-        stage = TokenizeText(**made_from["stages"]["tokenize_text"]["config"])
+        stage = read_recipe(self._folder).tokens.stage()
         want, got = reader.manifest.tokenizer, stage.info()
         if want != got:
             raise ShardError(
                 f"{reader.folder.url} must be decoded with {want.name} of sha256 {want.sha256}, got {got.sha256}."
                 " Bring the vocabulary that the run was made with."
             )
-        start = 1 if stage.bos else 0
-        stop = len(ids) - 1 if stage.eos else len(ids)
-        return stage.tokenizer.load().decode(ids[start:stop])
+        return stage.tokenizer.load().decode(ids[1 if stage.bos else 0 : -1])
 
 
 def _stage_order(folder: Folder, step: str) -> list[str]:

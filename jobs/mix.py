@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -52,7 +52,7 @@ class Mix(Config):
     on_shortage: Literal["redistribute", "error", "stop"] = "error"
     """When a bucket lacks tokens: others of the group give them, then other groups; refuse; or end the stage earlier
     with its shares kept."""
-    block_len: int | None = None
+    block_len: int | None = Field(None, gt=0)
     """Tokens that stay together in the shuffle; default: the least common multiple of the sequence lengths."""
 
     @model_validator(mode="after")
@@ -109,10 +109,22 @@ def select(patterns: str, names: Sequence[str]) -> list[str]:
     Example: select("eng-*, !*-low", ["deu-news-mid", "eng-news-low", "eng-news-mid"]) == ["eng-news-mid"]
     """
     chosen: set[str] = set()
-    for pattern in (part.strip() for part in patterns.split(",")):
-        matching = {name for name in names if fnmatchcase(name, pattern.removeprefix("!"))}
+    for pattern, matching in _matches(patterns, names):
         chosen = chosen - matching if pattern.startswith("!") else chosen | matching
     return [name for name in names if name in chosen]
+
+
+def unmatched(patterns: str, names: Sequence[str]) -> list[str]:
+    """Return the patterns that match no name: of a bucket that this run lacks, or misspelt.
+
+    Example: unmatched("eng-*, !*-lwo", ["eng-news-low"]) == ["!*-lwo"]
+    """
+    return [pattern for pattern, matching in _matches(patterns, names) if not matching]
+
+
+def _matches(patterns: str, names: Sequence[str]) -> Iterator[tuple[str, set[str]]]:
+    for pattern in (part.strip() for part in patterns.split(",")):
+        yield pattern, {name for name in names if fnmatchcase(name, pattern.removeprefix("!"))}
 
 
 def assign_groups(mix: Mix, names: Sequence[str], where: str) -> Mapping[str, str]:

@@ -11,19 +11,75 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
 from dataproc.errors import ConfigError, InputError
 from dataproc.loader.mixture import BucketReport, GroupReport, Mixture, Report, Source, TrainingStage
 from dataproc.loader.positions import Leg, Positions
+from dataproc.shards import Dataset, read_description
 from dataproc.storage import Folder
 from dataproc.tokens.shards import MANIFEST, Manifest, read_manifest
-from jobs.mix import Group, Mix, StagePlan, assign_groups, load_mix
+from jobs.funnel import read_funnel
+from jobs.mix import Group, Mix, StagePlan, assign_groups, load_mix, unmatched
+from jobs.run import Run
+from jobs.tokens import MANIFESTS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+FILE = "mixture.json"
+
+
+def declare_mixture(run: Run) -> Dataset:
+    """Return the dataset mixture, which is mixture.json; so a wrong mix is an error before anything starts."""
+    return run.dataset("mixture", _made_from(run.recipe.mix, run.recipe.seed), ["tokens"], 1)
+
+
+def run_mixture(run: Run) -> None:
+    """Write mixture.json of the recipe's mix."""
+    dataset = declare_mixture(run)
+    if not dataset.done():
+        _check_tokens(run.folder)
+        write_mixture(run.folder, run.recipe.mix, run.recipe.seed)
+        dataset.commit(0, {FILE: -1}, {}, 0.0)
+
+
+def remix(folder: Folder, mix: str, seed: int, out: Path | None = None) -> Mixture:
+    """Write another mixture of a finished run to `out`, or in the place of the run's own, and return it.
+
+    Raises InputError when the run has no tokens or not yet all, ConfigError as write_mixture does.
+    """
+    _check_tokens(folder)
+    if out is not None:
+        return write_mixture(folder, mix, seed, out)
+    tokens = read_description(folder, "tokens") or {}
+    dataset = Dataset(folder, "mixture", {**_made_from(mix, seed), "reads": {"tokens": tokens["fingerprint"]}}, 1)
+    mixture = build_mixture(folder, load_mix(mix), Path(mix).stem, seed)  # may refuse: then all stays as it was
+    dataset.discard()  # before the file changes, so that a kill leaves no entry that speaks of another file
+    folder.write_text(FILE, mixture.dump())
+    dataset.start()
+    dataset.commit(0, {FILE: -1}, {}, 0.0)
+    return mixture
+
+
+def _made_from(name: str, seed: int) -> dict[str, Any]:
+    mix = load_mix(name)
+    order = [*mix.groups, *mix.stages]  # a fingerprint sorts keys, but stages follow each other as written
+    return {"name": Path(name).stem, "mix": mix.model_dump(mode="json"), "order": order, "seed": seed}
+
+
+def _check_tokens(folder: Folder) -> None:
+    """Raise InputError unless the tokens step is done and has kept something."""
+    if not Dataset(folder, MANIFESTS, {}, 1).complete():
+        raise InputError(f"{folder.url} must hold all of its tokens, got a run under way. Run `dataproc resume` first.")
+    if not any(entry.files for entry in Dataset(folder, MANIFESTS, {}, 1).entries()):
+        raise InputError(
+            f"{folder.url}/tokens must hold a bucket to mix, got none: each of the {read_funnel(folder).rows_in:,}"
+            f" documents was dropped. See by which rule in {folder.url}/report/index.html, and loosen it in the recipe."
+        )
 
 
 def write_mixture(folder: Folder, mix: str, seed: int, out: Path | None = None) -> Mixture:
@@ -35,7 +91,7 @@ def write_mixture(folder: Folder, mix: str, seed: int, out: Path | None = None) 
     where = "tokens" if out is None else _tokens_from(folder, out)
     mixture = build_mixture(folder, load_mix(mix), Path(mix).stem, seed, where)
     if out is None:
-        folder.write_text("mixture.json", mixture.dump())
+        folder.write_text(FILE, mixture.dump())
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
         making = out.with_name(f"{out.name}.making")
@@ -77,8 +133,7 @@ def _read_manifests(folder: Folder) -> Mapping[str, Manifest]:
     found = {name: manifest for name, manifest in found.items() if manifest.tokens}
     if not found:
         raise InputError(
-            f"{folder.url}/tokens must hold a bucket with tokens, got none. Run the tokens step, or look into the"
-            " report for the rule that drops every document."
+            f"{folder.url}/tokens must hold a bucket with tokens, got none. Give the folder of a run with tokens."
         )
     first = next(iter(found))
     for name, manifest in found.items():
@@ -178,13 +233,14 @@ class _Plan:
 
     def _ask(self, name: str, plan: StagePlan, legs: Sequence[Leg], reserved: Sequence[float]) -> _Asked:
         empty = sorted(group for group, weight in plan.weights.items() if weight and not self._members[group])
-        if empty and self.mix.on_shortage != "redistribute":
+        shares = self._shares(plan)
+        if empty and (self.mix.on_shortage != "redistribute" or not any(shares)):
+            others = f", set its weight in {name} to 0, or set on_shortage: redistribute."
+            none = f": stages.{name} has no other group to draw from."
             raise ConfigError(
                 f"{self.name}: groups.{empty[0]}.buckets must match a bucket with tokens, got none for"
-                f" {self.mix.groups[empty[0]].buckets!r}. Correct the pattern, set its weight in {name} to 0, or"
-                " set on_shortage: redistribute."
+                f" {self.mix.groups[empty[0]].buckets!r}. Correct the pattern{others if any(shares) else none}"
             )
-        shares = self._shares(plan)
         capacity = [
             _capacity(leg, self._settings(leg.source.name).max_epochs - kept) if share else 0
             for leg, share, kept in zip(legs, shares, reserved, strict=True)
@@ -195,8 +251,9 @@ class _Plan:
         """Return the shares of a group's buckets by its temperature; they add up to 1."""
         temperature = self.mix.groups[group].temperature
         power = 0.0 if temperature == "infinite" else 1 / temperature
-        sizes = [self.sources[number].tokens ** power for number in self._members[group]]
-        return [size / math.fsum(sizes) for size in sizes]
+        sizes = [self.sources[number].tokens for number in self._members[group]]
+        parts = [(size / max(sizes)) ** power for size in sizes]  # at most 1, so no power is too large for a float
+        return [part / math.fsum(parts) for part in parts]
 
     def _fit(self, name: str, plan: StagePlan, asked: _Asked) -> TrainingStage:
         """Bring what is asked within what can be given, in whole global batches."""
@@ -270,6 +327,12 @@ class _Plan:
             budget_tokens=self.budget,
             planned_tokens=sum(stage.steps * stage.batch_size * stage.seq_len for stage in mixture.stages),
             empty_groups=tuple(sorted(group for group in used if not self._members[group])),
+            empty_patterns=tuple(
+                f"{group}: {pattern}"
+                for group, numbers in self._members.items()
+                if numbers
+                for pattern in unmatched(self.mix.groups[group].buckets, [source.name for source in self.sources])
+            ),
             unused_buckets=tuple(row.source for row in ledger if not row.samples),
             groups=tuple(self._group_reports(mixture)),
             buckets=tuple(
@@ -369,6 +432,7 @@ def render(mixture: Mixture) -> RenderableType:
         size = (f"{stage.steps:,}", f"{stage.batch_size} x {stage.seq_len}", str(part.buckets))
         shares.add_row(part.stage, part.group, *size, f"{part.asked_share:.1%}", f"{part.drawn_share:.1%}")
     missing = [f"Group {group} matches no bucket with tokens." for group in report.empty_groups]
+    missing += [f"In group {pattern} matches no bucket with tokens." for pattern in report.empty_patterns]
     if report.unused_buckets:
         missing.append(f"Nothing is drawn from {', '.join(report.unused_buckets)}.")
     return Lines(buckets, shares, *missing)

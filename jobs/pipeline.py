@@ -27,7 +27,7 @@ from jobs.dedup import declare_dedup, run_dedup
 from jobs.documents import Located, declare_documents, run_documents
 from jobs.funnel import read_recipe, read_record
 from jobs.lookup import DROPPED
-from jobs.mixture import write_mixture
+from jobs.mixture import declare_mixture, run_mixture
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe
 from jobs.report import write_report
@@ -54,6 +54,7 @@ DECLARE: dict[str, Callable[[Run], Dataset]] = {
     "scores": declare_scores,
     "buckets": declare_buckets,
     "tokens": declare_tokens,
+    "mixture": declare_mixture,
 }
 """What each step's dataset is made from, as a check of what the folder holds."""
 
@@ -150,18 +151,8 @@ def _run_steps(run: Run, inputs: Inputs) -> None:
     run_buckets(run)
     run_tokens(run)
     write_report(run.folder)  # first: it says why, should nothing be left to mix
-    mix_tokens(run.folder, run.recipe.mix, run.recipe.seed)
+    run_mixture(run)
     run.folder.remove_scratch()
-
-
-def mix_tokens(folder: Folder, mix: str, seed: int) -> Any:
-    """Write mixture.json of a run and its manifest entry; return the mixture."""
-    mixture = write_mixture(folder, mix, seed)
-    dataset = Dataset(folder, "mixture", {"mix": mix, "seed": seed}, 1)
-    dataset.discard()
-    dataset.start()
-    dataset.commit(0, {"mixture.json": -1}, {}, 0.0)
-    return mixture
 
 
 def _write_units(run: Run, inputs: Inputs) -> None:

@@ -20,6 +20,7 @@ from jobs.mix import load_mix
 from stages.exact_dedup import ExactDedup
 from stages.minhash_dedup import MinhashDedup
 from stages.registry import STAGES
+from stages.tokenize_text import TokenizeText
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -106,8 +107,14 @@ class TokensConfig(Config):
     """documents/ and buckets/ -> tokens/<bucket>/."""
 
     tokenizer: TokenizerConfig = TokenizerConfig()
+    bos: bool = False
+    """Open each document with the tokenizer's begin-of-document token; an end-of-document token always ends it."""
     shard_text_bytes: int = Field(1 << 30, gt=0)
     """Text that goes into one token shard, about; a bucket has ceil(its text / this) shards."""
+
+    def stage(self) -> TokenizeText:
+        """Return the stage that encodes the texts."""
+        return TokenizeText(tokenizer=self.tokenizer, bos=self.bos)
 
 
 class Recipe(Config):
@@ -162,7 +169,7 @@ def load_recipe(name: str) -> Recipe:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raise ConfigError for what no single field can tell: columns, flags and the mix; see `load_recipe`."""
+    """Raise ConfigError for what no single field can tell: columns, flags, tokenizer and mix; see `load_recipe`."""
     if "language" not in recipe.document_columns():
         raise ConfigError(
             "documents.stages must write the column language, which token shards record, got no stage that does."
@@ -172,6 +179,7 @@ def check_recipe(recipe: Recipe) -> None:
     if "bucket" not in recipe.policy_columns():
         raise ConfigError("policy.stages must write the column bucket, got no stage that does. Add assign_bucket.")
     _check_flags(recipe)
+    recipe.tokens.stage().contract()
     load_mix(recipe.mix)
 
 

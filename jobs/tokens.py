@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from dataproc.exchange import Exchange, Rows
 from dataproc.ids import hash64
 from dataproc.schema import DROPPED
-from dataproc.shards import Dataset, Entry, stages_made_from
+from dataproc.shards import Dataset, Entry, library_versions, stages_made_from
 from dataproc.stage import BuiltStage, Drops, StageCounts, Transform, run_stages, with_columns
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name, read_aligned
@@ -34,6 +34,9 @@ from stages.tokenize_text import TokenizeText
 
 SIDECAR = pa.schema([("doc_id", pa.binary()), ("bucket", pa.string())])
 """buckets/: the bucket of each document, null for those that dedup or the policy drops."""
+
+MANIFESTS = "tokens/manifests"
+"""The dataset of the buckets' manifest.json: done when all of tokens/ is."""
 
 ENCODED = pa.schema(
     [
@@ -178,12 +181,19 @@ class Layout:
 
 
 def declare_tokens(run: Run, shards: int | None = None) -> Dataset:
-    """Return the dataset tokens/; its number of parts is known when buckets/ is done."""
-    config = run.recipe.tokens
+    """Return the dataset tokens/; its number of parts is known when buckets/ is done.
+
+    Its fingerprint has the tokenizer by checksum, not by path, and not what only says how the work is done and checked.
+    """
+    stage = run.recipe.tokens.stage()
+    contract = stage.contract()
     made_from = {
-        **stages_made_from({"tokenize_text": TokenizeText(tokenizer=config.tokenizer)}),
+        "tokenizer": stage.info().model_dump(mode="json"),
+        "assets": dict(contract.assets),
+        "stage_version": stage.version(),
+        "libraries": library_versions(*contract.libraries),
         "seed": run.recipe.seed,
-        "shard_text_bytes": config.shard_text_bytes,
+        "shard_text_bytes": run.recipe.tokens.shard_text_bytes,
     }
     return run.dataset("tokens", made_from, ["documents", "buckets"], parts=shards)
 
@@ -195,7 +205,9 @@ def run_tokens(run: Run) -> None:
         counted.update(entry.counters["bucket_text_bytes"])
     layout = Layout.of(counted, run.recipe.tokens.shard_text_bytes)
     dataset = declare_tokens(run, layout.partitions)
-    stage = TokenizeText(tokenizer=run.recipe.tokens.tokenizer)
+    if not dataset.done():
+        run.folder.remove("tokens")  # what a killed --redo left: buckets that are none any more must not be mixed
+    stage = run.recipe.tokens.stage()
     info = stage.info()
     run.regroup(
         dataset,
@@ -217,7 +229,7 @@ def run_tokens(run: Run) -> None:
         reports.setdefault(bucket, []).append(ShardReport(**entry.counters["shard"]))
     for bucket, shards in reports.items():
         write_manifest(run.folder, f"tokens/{bucket}", info, shards)
-    manifests = Dataset(run.folder, "tokens/manifests", {"reads": dataset.fingerprint}, 1)
+    manifests = Dataset(run.folder, MANIFESTS, {"reads": dataset.fingerprint}, 1)
     manifests.start()
     manifests.commit(0, {f"tokens/{bucket}/manifest.json": -1 for bucket in reports}, {}, 0.0)
 
@@ -242,7 +254,7 @@ class _Encoded:
         return transform
 
     def __call__(self, part: int) -> Iterator[pa.RecordBatch]:
-        """Make one part and return its entry."""
+        """Yield the rows of one part that stay, encoded."""
         columns = {"documents": ["doc_id", "text", *SOURCE_COLUMNS.names], "buckets": ["bucket"]}
         for batch in read_aligned(self.folder, part, columns, batch_rows=512):
             batch = batch.filter(pc.is_valid(batch["bucket"]))
@@ -266,7 +278,7 @@ class _ShardSink:
     info: TokenizerInfo
 
     def __call__(self, partition: int, rows: Rows) -> Entry:
-        """Make one part and return its entry."""
+        """Write one shard and return its entry."""
         started = time.perf_counter()
         bucket, index = self.layout.locate(partition)
         report = write_shard(self.dataset.folder, f"tokens/{bucket}", index, rows, self.info)

@@ -18,8 +18,6 @@ class TokenizeText(Stage):
 
     tokenizer: TokenizerConfig = TokenizerConfig()
     """Which vocabulary and backend."""
-    eos: bool = True
-    """Append the end-of-document token."""
     bos: bool = False
     """Put the begin-of-document token first."""
 
@@ -34,20 +32,20 @@ class TokenizeText(Stage):
 
     def contract(self) -> Contract:
         """Return the columns read and written; `tokens` holds little-endian ids of the shards' dtype."""
-        info = self.info()
+        self.info()  # raises when bos is on and there is none
         return Contract(
             reads=("doc_id", "text"),
             writes={"tokens": pa.large_binary(), "num_tokens": pa.int64()},
-            assets={f"vocabulary/{info.name}": info.sha256},
+            assets=self.tokenizer.vocabulary().checksums(),
             libraries=self.tokenizer.libraries(),
         )
 
     def build(self) -> Transform:
         """Return the pure function; opens the tokenizer."""
-        return partial(tokenize_text, tokenizer=self.tokenizer.load(), info=self.info(), eos=self.eos)
+        return partial(tokenize_text, tokenizer=self.tokenizer.load(), info=self.info())
 
 
-def tokenize_text(batch: pa.RecordBatch, tokenizer: Tokenizer, info: TokenizerInfo, eos: bool) -> pa.RecordBatch:
+def tokenize_text(batch: pa.RecordBatch, tokenizer: Tokenizer, info: TokenizerInfo) -> pa.RecordBatch:
     """Add `tokens` (large_binary: little-endian ids of `info.dtype`) and `num_tokens` (int64, EOS and BOS included).
 
     batch: N rows, needs `doc_id` and `text`. Raises ShardError when the sampled check against the reference fails.
@@ -55,7 +53,7 @@ def tokenize_text(batch: pa.RecordBatch, tokenizer: Tokenizer, info: TokenizerIn
     """
     flat, offsets = tokenizer.encode_batch(batch["text"])
     tokenizer.check(batch["text"], batch["doc_id"], flat, offsets)
-    added = int(info.bos_id is not None) + int(eos)
+    added = 1 + int(info.bos_id is not None)
     lengths = np.diff(offsets) + added
     starts = offsets + added * np.arange(len(offsets))  # of each document among all ids, EOS and BOS counted
     ids = np.empty(int(starts[-1]), dtype=np.dtype(info.dtype).newbyteorder("<"))
@@ -63,9 +61,8 @@ def tokenize_text(batch: pa.RecordBatch, tokenizer: Tokenizer, info: TokenizerIn
     if info.bos_id is not None:
         ids[starts[:-1]] = info.bos_id
         ordinary[starts[:-1]] = False
-    if eos:
-        ids[starts[1:] - 1] = info.eos_id
-        ordinary[starts[1:] - 1] = False
+    ids[starts[1:] - 1] = info.eos_id
+    ordinary[starts[1:] - 1] = False
     ids[ordinary] = flat
     byte_offsets = pa.py_buffer((starts * ids.itemsize).astype(np.int64).tobytes())
     tokens = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(lengths), [None, byte_offsets, pa.py_buffer(ids)])

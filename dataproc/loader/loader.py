@@ -57,6 +57,10 @@ class StreamingLoader:
     ) -> None:
         self.mixture = read_mixture(mixture)
         _check_ranks(self.mixture, rank, world_size)
+        if prefetch < 0 or cache_bytes < 0:
+            raise ConfigError(
+                f"StreamingLoader.prefetch and cache_bytes must be 0 or more, got {prefetch} and {cache_bytes}."
+            )
         self.rank, self.world_size, self.prefetch = rank, world_size, prefetch
         self.step = 0
         self._positions = Positions(self.mixture)

@@ -77,6 +77,8 @@ class Report(Config):
     """Whole global batches: steps * batch_size * seq_len over the stages."""
     empty_groups: tuple[str, ...]
     """Groups with a weight that match no bucket with tokens."""
+    empty_patterns: tuple[str, ...] = ()
+    """Of the other groups, "group: pattern" where one of its patterns matches no bucket."""
     unused_buckets: tuple[str, ...]
     """Buckets that no group selects, or that nothing is drawn from."""
     groups: tuple[GroupReport, ...]

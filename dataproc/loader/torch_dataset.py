@@ -52,8 +52,10 @@ class TokenDataset(IterableDataset[dict[str, torch.Tensor]]):
         if worker is None:
             yield from map(tensors, self.loader)
             return
-        for step in range(self.loader.step + worker.id, len(self.loader), worker.num_workers):
-            yield tensors(self.loader[step])
+        # A forked worker would share open files, connections and locks with its parent.
+        loader = StreamingLoader(self._mixture, **self._options)
+        for step in range(self.loader.step + worker.id, len(loader), worker.num_workers):
+            yield tensors(loader[step])
 
     def state_after(self, batch: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         """Return the state from which training goes on with the batch after this one."""

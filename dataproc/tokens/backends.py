@@ -156,23 +156,28 @@ def reference_name(vocabulary: Vocabulary) -> str:
     return "hf" if isinstance(vocabulary, JsonVocabulary) else "tiktoken"
 
 
+def possible_names(vocabulary: Vocabulary) -> list[str]:
+    """Return the backends that can read this form of vocabulary, gigatoken first where it knows the pattern."""
+    known = not isinstance(vocabulary, RankVocabulary) or family_of(vocabulary)
+    return [*(["gigatoken"] if known else []), reference_name(vocabulary)]
+
+
+def is_installed(name: str) -> bool:
+    """Say whether the library of a backend is there."""
+    return importlib.util.find_spec(MODULES[name]) is not None
+
+
 def choose(name: str, vocabulary: Vocabulary) -> str:
     """Return the backend to open: `auto` is gigatoken where it is installed and knows the pattern, else the reference.
 
     Raises ConfigError when a backend was asked for that cannot read this form of vocabulary.
     """
-    reference = reference_name(vocabulary)
-    possible = (
-        {reference}
-        if isinstance(vocabulary, RankVocabulary) and not family_of(vocabulary)
-        else {reference, "gigatoken"}
-    )
+    possible = possible_names(vocabulary)
     if name == "auto":
-        return "gigatoken" if "gigatoken" in possible and importlib.util.find_spec("gigatoken") else reference
+        return possible[0] if is_installed(possible[0]) else reference_name(vocabulary)
     if name not in possible:
         raise ConfigError(
-            f"tokenizer.backend must be one of {', '.join(sorted(possible))} for {vocabulary.name}, got {name}."
-            " Use auto."
+            f"tokenizer.backend must be one of {', '.join(possible)} for {vocabulary.name}, got {name}. Use auto."
         )
     return name
 

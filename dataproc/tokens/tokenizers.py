@@ -19,7 +19,17 @@ from pydantic import Field
 from dataproc.config import Config
 from dataproc.errors import ConfigError, ShardError
 from dataproc.ids import hash64
-from dataproc.tokens.backends import MODULES, Backend, Ids, Offsets, choose, open_backend, reference_name
+from dataproc.tokens.backends import (
+    MODULES,
+    Backend,
+    Ids,
+    Offsets,
+    choose,
+    is_installed,
+    open_backend,
+    possible_names,
+    reference_name,
+)
 from dataproc.tokens.vocabularies import JsonVocabulary, Vocabulary, load_vocabulary
 
 Text: TypeAlias = "pa.LargeStringArray | pa.StringArray | pa.ChunkedArray"
@@ -47,12 +57,11 @@ class TokenizerConfig(Config):
         return load_vocabulary(self.name, self.eos, self.bos)
 
     def libraries(self) -> tuple[str, ...]:
-        """Return the distributions whose version can change the ids (their tables of Unicode classes differ)."""
-        vocabulary = self.vocabulary()
-        names = (
-            {choose(self.backend, vocabulary), reference_name(vocabulary)} if self.backend == "auto" else {self.backend}
-        )
-        return tuple(sorted(MODULES[name] for name in names))
+        """Return the distributions whose version can change the ids (their tables of Unicode classes differ).
+
+        All that could have been used: `backend` only says which of them is, and must not look like another tokenizer.
+        """
+        return tuple(sorted(MODULES[name] for name in possible_names(self.vocabulary()) if is_installed(name)))
 
     def load(self) -> Tokenizer:
         """Return the tokenizer. Raises ConfigError when the backend is not installed or cannot read the vocabulary."""

@@ -3,8 +3,9 @@
     python -m dataproc.tokens.train_vocab --packs PACKS --out dataproc/tokens/vocab
 
 made the shipped `web32k`. Every byte is a token, so any text encodes; no normalisation, so decode(encode(x)) == x.
-Texts of one source are capped per group (a language, a book): 32,768 ids are shared by about 100 languages, and the
-caps decide how. The same texts give the same bytes: the trainer breaks ties by token id, and nothing is sampled.
+Texts of one source are capped per group (a language, a book), and English counts several times, as it does in a crawl:
+32,768 ids are shared by about 100 languages, and these numbers decide how. Pages on which extraction is measured are
+left out. The same texts give the same bytes: the trainer breaks ties by token id, and nothing is sampled.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -91,7 +93,6 @@ def write_vocabulary(tokens: list[bytes], folder: Path, name: str, about: dict[s
 CAPS = {
     "pages": 400_000,  # UTF-8 bytes of one group (here: a package and language) that are learned from
     "wonderland": 8_000,
-    "web": 8_000_000,
     "wikitext2": 3_000_000,
     "books": 300_000,
     "ewt": 2_000_000,
@@ -100,10 +101,12 @@ CAPS = {
     "tatoeba": 20_000,
     "udhr": 6_000,
 }
+ENGLISH_TIMES = 4
+"""How often an English text is learned from."""
+
 LICENCES = {
     "pages": "documentation of seven Debian packages, licences in jobs/sample/README.md",
     "wonderland": "Unicode test corpora, one book in 254 languages, Unicode-3.0",
-    "web": "texts of the WCXB and ScrapingHub page annotations, CC-BY-4.0 and MIT",
     "wikitext2": "WikiText-2, CC-BY-SA-3.0",
     "books": "ELTeC, CC-BY-4.0; Project Gutenberg and Aozora, public domain",
     "ewt": "English Web Treebank of Universal Dependencies, CC-BY-SA-4.0",
@@ -124,11 +127,13 @@ def capped(texts: Iterable[Text]) -> Iterator[Text]:
             given[key] += len(text.text.encode())
 
 
+def is_english(text: Text) -> bool:
+    """Say whether the group of a text is an English one, as its source names it."""
+    return bool(re.search(r"^en[g_]|^ENG|/en\b", text.group))
+
+
 def pack_texts(packs: Path) -> Iterator[Text]:
     """Yield the free texts of the packs, in a fixed order."""
-    for name in ("wcxb-dev", "scrapinghub-aeb"):
-        for line in (packs / "extraction" / name / "gold.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"):
-            yield Text("web", "eng", clean_text(json.loads(line)["text"] or ""))
     folder = packs / "text"
     for file in sorted(folder.glob("wikitext2_*.txt")):
         yield from _pieces("wikitext2", "eng", file.read_text(encoding="utf-8"))
@@ -191,7 +196,8 @@ def main() -> None:
     learned: Counter[str] = Counter()
     for text in texts:
         learned[text.source] += len(text.text.encode())
-    tokens = train((text.text for text in texts), args.size - NUM_SPECIALS)
+    repeated = (text.text for text in texts for _ in range(ENGLISH_TIMES if is_english(text) else 1))
+    tokens = train(repeated, args.size - NUM_SPECIALS)
     trained_on = [
         {"source": source, "bytes": learned[source], "licence": LICENCES[source]} for source in sorted(learned)
     ]

@@ -43,6 +43,10 @@ class Vocabulary:
         """Return the largest id that can occur, special tokens included."""
         raise NotImplementedError
 
+    def checksums(self) -> dict[str, str]:
+        """Return sha256 by name of all that decides the ids of a text."""
+        return {f"vocabulary/{self.name}": self.sha256}
+
     def info(self, bos: bool = False) -> TokenizerInfo:
         """Return what token shards record; `vocab_size` is what an embedding needs, the largest id + 1."""
         return TokenizerInfo(
@@ -66,6 +70,10 @@ class RankVocabulary(Vocabulary):
     def max_id(self) -> int:
         """Return the largest id that can occur, special tokens included."""
         return max(*self.ranks.values(), *self.special_tokens.values())
+
+    def checksums(self) -> dict[str, str]:
+        """Return sha256 by name of all that decides the ids of a text: rank lines say nothing of the pattern."""
+        return {**super().checksums(), f"pattern/{self.name}": hashlib.sha256(self.pattern.encode()).hexdigest()}
 
     @cached_property
     def lines(self) -> bytes:
@@ -167,8 +175,7 @@ def _from_json(path: Path, eos: str | None, bos: str | None) -> JsonVocabulary:
         raise ConfigError(
             f"{path} must be a tokenizer.json with a vocabulary, got {error!r}. Save it again."
         ) from error
-    neighbour = path.with_name("tokenizer_config.json")
-    named = json.loads(_read(neighbour)) if neighbour.is_file() else {}
+    named = _tokenizer_config(path.with_name("tokenizer_config.json"))
     # Some files list no special tokens at all (tiny test tokenizers): then the vocabulary's own strings are searched.
     known = {**model["vocab"], **specials}
     # What a file says of cutting, filling up and framing is about batches of examples, not about what a text's ids are.
@@ -185,6 +192,16 @@ def _from_json(path: Path, eos: str | None, bos: str | None) -> JsonVocabulary:
         largest_id=largest,
         lossless=_is_lossless(content),
     )
+
+
+def _tokenizer_config(path: Path) -> dict[str, Any]:
+    """Return what the file beside a tokenizer.json says; nothing when there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(_read(path)))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path} must be a JSON object, got {error!r}. Save it again, or remove it.") from error
 
 
 def _token(value: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_a_discard_that_is_killed_leaves_nothing_done_under_another_config(
         old.commit(part, {f"scores/part-{part:08d}.parquet": 1}, {}, 0.0)
     left = removals
 
-    def remove(path: str, *rest: object, **options: object) -> None:
+    def remove(path: str, *rest: Any, **options: Any) -> None:
         nonlocal left
         if not left:
             raise _Killed

@@ -191,6 +191,25 @@ def test_a_group_without_buckets(run: Folder, tmp_path: Path) -> None:
     assert "eng-forum-low" in text
 
 
+def test_no_group_of_a_stage_has_buckets(run: Folder, tmp_path: Path) -> None:
+    """Not even `redistribute` helps: it is the pattern that is wrong, not the caps."""
+    groups = {"english": {"buckets": "en-*"}, "rest": {"buckets": "jpn-*"}}
+    name = write_mix(tmp_path / "mine.yaml", groups=groups, on_shortage="redistribute")
+    with pytest.raises(ConfigError) as caught:
+        write_mixture(run, name, 0)
+    assert str(caught.value) == (
+        "mine: groups.english.buckets must match a bucket with tokens, got none for 'en-*'. Correct the pattern:"
+        " stages.main has no other group to draw from."
+    )
+
+
+def test_a_pattern_that_matches_nothing_is_reported(run: Folder, tmp_path: Path) -> None:
+    groups = {"english": {"buckets": "eng-*, !*-lwo", "max_epochs": 2}, "rest": {"buckets": "*, !eng-*"}}
+    report = write_mixture(run, write_mix(tmp_path / "mine.yaml", groups=groups), 0, tmp_path / "m.json").report
+    assert report is not None
+    assert (report.empty_groups, report.empty_patterns) == ((), ("english: !*-lwo",))
+
+
 TWO_STAGES = {
     "main": {"share": 0.75, "weights": {"rest": 1}, "seq_len": 100, "batch_tokens": 400},
     "end": {"share": 0.25, "weights": {"rest": 1}, "seq_len": 100, "batch_tokens": 400},
@@ -270,6 +289,7 @@ def test_a_bucket_in_two_groups(run: Folder, tmp_path: Path) -> None:
     [
         ({"budget": 0}, 'budget must be tokens above 0 or "X epochs", got 0.'),
         ({"budget": "2 times"}, "budget must be tokens above 0 or \"X epochs\", got '2 times'."),
+        ({"block_len": -100}, "block_len must be greater than 0, got -100."),
         ({"block_len": 150}, "block_len must be a multiple of every seq_len, so of 100, got 150."),
         ({"stages": {"main": {"weights": {"engish": 1}}}}, 'stages.main.weights: no group "engish". Did you mean'),
         ({"stages": {"main": {"weights": {"rest": 0}}}}, "stages.main.weights must have one above 0, got none."),
@@ -288,8 +308,8 @@ def test_wrong_mixes(tmp_path: Path, change: dict[str, object], sentence: str) -
 
 
 def test_temperature(run: Folder, tmp_path: Path) -> None:
-    """German to other is 3 to 1 by size; sqrt(3) to 1 at temperature 2; 1 to 1 at infinite."""
-    for temperature, want in [(1, (75, 25)), (2, (63, 37)), ("infinite", (50, 50))]:
+    """German to other is 3 to 1 by size; sqrt(3) to 1 at temperature 2; 1 to 1 at infinite; 3 ** 1000 to 1 near 0."""
+    for temperature, want in [(1, (75, 25)), (2, (63, 37)), ("infinite", (50, 50)), (0.001, (100, 0))]:
         groups = {
             "english": {"buckets": "eng-*"},
             "rest": {"buckets": "*, !eng-*", "temperature": temperature, "max_epochs": 2},

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dataproc.config import validate
 from dataproc.errors import ConfigError, ShardError
+from dataproc.tokens.backends import O200K_PATTERN
 from dataproc.tokens.tokenizers import Tokenizer, TokenizerConfig
 from dataproc.tokens.vocabularies import SHIPPED
 from stages.tokenize_text import TokenizeText
@@ -42,7 +43,8 @@ def test_contract() -> None:
     assert contract.writes == {"tokens": pa.large_binary(), "num_tokens": pa.int64()}
     assert contract.rules == ()
     digest = hashlib.sha256((SHIPPED / "web32k.tiktoken").read_bytes()).hexdigest()
-    assert contract.assets == {"vocabulary/web32k": digest}
+    pattern = hashlib.sha256(O200K_PATTERN.encode()).hexdigest()
+    assert contract.assets == {"vocabulary/web32k": digest, "pattern/web32k": pattern}
     assert contract.libraries == ("gigatoken", "tiktoken")
 
 
@@ -57,16 +59,14 @@ def test_eos_ends_each_document_and_is_counted() -> None:
     assert (last[-1], PLAIN.decode(last[:-1])) == (EOS, "three")
 
 
-@pytest.mark.parametrize(
-    ("eos", "bos", "empty"), [(True, False, [EOS]), (False, True, [BOS]), (True, True, [BOS, EOS]), (False, False, [])]
-)
-def test_eos_and_bos(eos: bool, bos: bool, empty: list[int]) -> None:
-    stage = TokenizeText(eos=eos, bos=bos)
+@pytest.mark.parametrize(("bos", "empty"), [(False, [EOS]), (True, [BOS, EOS])])
+def test_eos_and_bos(bos: bool, empty: list[int]) -> None:
+    stage = TokenizeText(bos=bos)
     assert stage.info().bos_id == (BOS if bos else None)
     word = PLAIN.encode_batch(pa.array(["word"], pa.large_string()))[0].tolist()
     first, second = documents(stage.build()(batch("", "word")))
     assert first == empty
-    assert second == [BOS] * bos + word + [EOS] * eos
+    assert second == [BOS] * bos + word + [EOS]
 
 
 @given(st.lists(st.text(), max_size=5))

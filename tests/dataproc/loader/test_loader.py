@@ -180,6 +180,11 @@ def test_wrong_ranks(world: str) -> None:
         StreamingLoader(world, world_size=3)
 
 
+def test_options_below_zero(world: str) -> None:
+    with pytest.raises(ConfigError, match=r"prefetch and cache_bytes must be 0 or more, got -1 and 268435456"):
+        StreamingLoader(world, prefetch=-1)
+
+
 def test_states_that_do_not_fit(world: str) -> None:
     loader = StreamingLoader(world)
     state = loader.state_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,3 +66,13 @@ def test_a_worker_process_may_be_spawned(world: str) -> None:
     dataset.loader.seek(7)
     copy = pickle.loads(pickle.dumps(dataset))
     assert [int(batch["step"]) for batch in copy] == list(range(7, 13))
+
+
+def test_a_worker_opens_its_own_files(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forked one would share locks and connections that a thread of the parent may be holding."""
+    from dataproc.loader import torch_dataset
+
+    dataset = torch_dataset.TokenDataset(world)
+    monkeypatch.setattr(dataset.loader, "_readers", {})
+    monkeypatch.setattr(torch_dataset, "get_worker_info", lambda: SimpleNamespace(id=1, num_workers=2))
+    assert [int(batch["step"]) for batch in dataset] == [1, 3, 5, 7, 9, 11]

@@ -253,6 +253,23 @@ def test_a_flipped_checksum_is_not_blamed_on_the_tokens(run: Folder) -> None:
     assert "shard-00000.xxh3: must have 8 bytes and xxh3 " in problems(run)[0]
 
 
+def test_verify_goes_on_after_a_file_that_is_none(run: Folder) -> None:
+    """A cut checksum file and a table without its columns are two problems, and end nothing."""
+    write_lengths(run, "eng", [4, 4], block_bytes=8)
+    path = bucket_path(run, "shard-00000.xxh3")
+    path.write_bytes(path.read_bytes()[:-3])
+    pq.write_table(pa.table({"a": [1, 2]}), bucket_path(run, "shard-00000.docs.parquet"))
+    found = problems(run)
+    assert [problem.split(":")[0] for problem in found] == [
+        "shard-00000.docs.parquet",
+        "shard-00000.docs.parquet",
+        "shard-00000.xxh3",
+        "shard-00000.bin",
+    ]
+    assert "must be a document table, got: " in found[1]
+    assert "block 1 (tokens 4-8) must have the checksum" in found[3]
+
+
 def test_tables_of_two_shards_swapped(run: Folder) -> None:
     write_lengths(run, "eng", [4, 4, 5, 5], num_shards=2)
     one, two = (bucket_path(run, f"shard-0000{k}.docs.parquet") for k in (0, 1))

@@ -254,8 +254,23 @@ def test_auto_without_gigatoken_is_the_reference(monkeypatch: pytest.MonkeyPatch
 
 
 def test_libraries_are_those_that_may_decide_the_ids() -> None:
-    assert TokenizerConfig().libraries() == ("gigatoken", "tiktoken")
-    assert TokenizerConfig(backend="tiktoken").libraries() == ("tiktoken",)
+    for backend in ("auto", "gigatoken", "tiktoken"):
+        assert TokenizerConfig(backend=backend).libraries() == ("gigatoken", "tiktoken")
+
+
+def test_libraries_of_a_pattern_that_gigatoken_does_not_know(tmp_path: Path) -> None:
+    name = write_ranks(tmp_path, rank_lines(small_ranks()), eos="<end>", pattern=r"\S+|\s+")
+    assert TokenizerConfig(name=name).libraries() == ("tiktoken",)
+
+
+def test_a_pattern_is_part_of_what_a_vocabulary_is(tmp_path: Path) -> None:
+    """Rank lines and their sha256 are the same; the words are not."""
+    one, other = (
+        load_vocabulary(write_ranks(tmp_path / name, rank_lines(small_ranks()), eos="<end>", pattern=pattern))
+        for name, pattern in (("a", O200K_PATTERN), ("b", r"\S+|\s+"))
+    )
+    assert one.sha256 == other.sha256
+    assert {name for name, digest in one.checksums().items() if other.checksums()[name] != digest} == {"pattern/mine"}
 
 
 def test_config_errors_name_the_key() -> None:
@@ -316,6 +331,7 @@ def rank_lines(ranks: dict[bytes, int]) -> bytes:
 
 
 def write_ranks(folder: Path, lines: bytes, **about: Any) -> str:
+    folder.mkdir(exist_ok=True)
     (folder / "mine.tiktoken").write_bytes(lines)
     description = {"pattern": O200K_PATTERN, "special_tokens": {"<end>": 300, "<start>": 301}, **about}
     (folder / "mine.json").write_text(json.dumps(description), encoding="utf-8")
@@ -485,6 +501,9 @@ def test_json_eos_of_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"eos_token": {"content": "<fin>"}, "bos_token": null}')
     assert load_vocabulary(name).eos_id == 300
     assert load_vocabulary(name, eos="hello").eos_id == 259  # any string of the vocabulary can be named
+    (tmp_path / "tokenizer_config.json").write_text("[1")
+    with pytest.raises(ConfigError, match=r"tokenizer_config.json must be a JSON object, got JSONDecodeError"):
+        load_vocabulary(name, bos="hello")
 
 
 def test_json_eos_of_documents_goes_before_that_of_turns(tmp_path: Path) -> None:
@@ -533,5 +552,5 @@ def test_caps_end_a_group_not_its_source() -> None:
     from dataproc.tokens.train_vocab import CAPS, Text, capped
 
     long = "x" * CAPS["udhr"]
-    texts = [Text("udhr", "deu", long), Text("udhr", "deu", "y"), Text("udhr", "fra", "z"), Text("web", "deu", "w")]
+    texts = [Text("udhr", "deu", long), Text("udhr", "deu", "y"), Text("udhr", "fra", "z"), Text("books", "deu", "w")]
     assert [text.text[0] for text in capped(texts)] == ["x", "z", "w"]
