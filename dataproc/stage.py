@@ -32,6 +32,7 @@ class Contract:
     reads: tuple[str, ...] = ()
     writes: Mapping[str, pa.DataType] = field(default_factory=dict)
     rules: tuple[str, ...] = ()  # names of the rules it can drop by; a rule is named after its config field
+    measures: Mapping[str, str] = field(default_factory=dict)  # rule -> the column that it compares with its limit
     assets: Mapping[str, str] = field(default_factory=dict)  # name -> checksum of models and lists it uses
     libraries: tuple[str, ...] = ()  # distributions whose version can change the bytes it writes
 

@@ -1,4 +1,4 @@
-"""report/index.html: the funnel, why documents were dropped, what stages cost, and documents to read, in one file.
+"""report/index.html: the funnel, the limits, what stages cost, and documents to read, in one file.
 
 It asks for nothing from anywhere: style and drawings are inside, there is no script, and its policy forbids both. Pages
 are hostile, so everything is escaped. Figures are those of the manifests; documents are a fixed choice of few.
@@ -16,9 +16,10 @@ import jinja2
 
 from dataproc.shards import Dataset
 from dataproc.storage import Folder
-from jobs.funnel import Funnel, read_funnel, read_record, share
+from jobs.funnel import Funnel, number, read_funnel, read_record, share
 from jobs.lookup import parts_done
 from jobs.report_documents import count_languages, largest_clusters, pick_dropped, pick_kept
+from jobs.report_histograms import draw_histograms
 
 TEMPLATE = "report_template.html"
 
@@ -51,7 +52,7 @@ def _html(folder: Folder, funnel: Funnel) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count="{:,}".format, short=short)
+    environment.filters.update(count="{:,}".format, short=short, number=number, readable=readable)
     environment.globals["share"] = share
     languages, language_parts = count_languages(folder, funnel)
     return environment.get_template(TEMPLATE).render(
@@ -62,6 +63,7 @@ def _html(folder: Folder, funnel: Funnel) -> str:
         languages=languages,
         language_parts=language_parts,
         clusters=largest_clusters(folder, funnel),
+        histograms=draw_histograms(folder, funnel),
         timings=list(_timings(folder, funnel)),
     )
 
@@ -122,3 +124,11 @@ def short(value: float) -> str:
             scaled = value / size
             return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {letter}"
     return f"{value:,.0f}"
+
+
+def readable(value: float) -> str:
+    """Return a measured value as a reader takes it in: three digits, or a short count.
+
+    Example: readable(0.98765) == "0.988", readable(1234567) == "1.23 M".
+    """
+    return short(value) if value >= 1000 else f"{value:.3g}"

@@ -98,10 +98,11 @@ def _dropped(folder: Folder, step: str, part: int, row: Row) -> Shown:
         ((_, at),) = find_rows(folder, "dedup", [part], "doc_id", [row["doc_id"]])
         (decided,) = read_rows(folder, "dedup", part, [at], ["duplicate_of"])
         facts = [f"kept instead: {decided['duplicate_of'].hex()}"]
-    return _shown(row, facts)
+    return shown_row(row, facts)
 
 
-def _shown(row: Row, facts: Iterable[str]) -> Shown:
+def shown_row(row: Row, facts: Iterable[str]) -> Shown:
+    """Return a row of documents/ or dropped/ as it is shown, its text cut to EXCERPT_CHARS."""
     text = row["text"]
     return Shown(
         doc_id=row["doc_id"].hex(),
@@ -137,7 +138,7 @@ def _kept(document: Row, bucket: Row, scores: Row) -> Shown:
         for name, value in values.items()
         if name != "doc_id" and value is not None
     ]
-    return _shown(document, [bucket["bucket"], *facts])
+    return shown_row(document, [bucket["bucket"], *facts])
 
 
 def count_languages(folder: Folder, funnel: Funnel) -> tuple[list[tuple[str, int]], int]:

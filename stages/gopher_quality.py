@@ -151,6 +151,7 @@ class GopherQuality(Stage):
             reads=("text", "language"),
             writes=COLUMNS,
             rules=get_args(Rule),
+            measures={rule: _column_of(rule) for rule in get_args(Rule)},
             assets={"char_classes": file_hash(TABLE), "word_lengths": file_hash(WORD_LENGTHS)},
         )
 
@@ -177,15 +178,18 @@ def gopher_quality(
     measured = _measure(batch["text"], batch["language"], stop_words)
     drops = Drops(batch)
     for rule in get_args(Rule):
-        kind, _, name = rule.partition("_")
-        column = "num_words" if name == "words" else f"gopher_{name}"
-        values = measured[column].to_numpy(zero_copy_only=False)  # NaN where null: breaks no rule
+        values = measured[_column_of(rule)].to_numpy(zero_copy_only=False)  # NaN where null: breaks no rule
         limit = limits(batch["language"], getattr(config, rule), config.own_limits(rule))
-        if kind == "min":
+        if rule.startswith("min"):
             drops.below(rule, values, limit)
         else:
             drops.above(rule, values, limit)
     return drops.mark(measured)
+
+
+def _column_of(rule: Rule) -> str:
+    name = rule.partition("_")[2]
+    return "num_words" if name == "words" else f"gopher_{name}"
 
 
 def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, npt.NDArray[np.uint64]]) -> dict[str, pa.Array]:

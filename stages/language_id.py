@@ -77,6 +77,7 @@ class LanguageId(Stage):
                 "language_score": pa.float32(),
             },
             rules=tuple(self._rules()),
+            measures={"min_score": "language_score"},
             assets=card.assets(),
             libraries=("fasttext-community",),
         )

@@ -56,7 +56,7 @@ class Threshold(Stage):
             "max": self.max is not None,
         }
         rules = tuple(rule for rule, on in active.items() if on)
-        return Contract(reads=reads, rules=rules)
+        return Contract(reads=reads, rules=rules, measures={rule: self.column for rule in rules if rule != "null"})
 
     def build(self) -> Transform:
         """Return `threshold`."""
