@@ -116,6 +116,7 @@ class C4(Stage):
             reads=("text",) if self.languages is None else ("text", "language"),
             writes={"text": pa.large_string(), **COLUMNS},
             rules=("max_chars", "lorem_ipsum", "curly_bracket", "min_sentences", "min_chars"),
+            measures={"max_chars": "c4_chars", "min_sentences": "c4_sentences"},
             assets={"char_classes": file_hash(TABLE), "sentence_ends": file_hash(SENTENCE_ENDS)},
         )
 

@@ -62,11 +62,6 @@ def split_paragraphs(text: pa.Array) -> Lines:
     return _split_at(text, newlines=2)
 
 
-def count_ends(lines: Lines, marks: str) -> npt.NDArray[np.int64]:
-    """Return how many of each document's lines end with one of `marks`, int64 [N]."""
-    return sum_by_row(ends_with(lines, marks), lines.offsets)
-
-
 def line_chars(lines: Lines) -> npt.NDArray[np.int64]:
     """Return the number of code points of each line, int64 [L]."""
     return _line_chars(lines.data, lines.starts, lines.ends)

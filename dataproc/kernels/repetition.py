@@ -12,8 +12,8 @@ does, since the paper leaves them open:
 
 Characters are code points. Between the words of a top n-gram one character is counted where they don't touch (in
 scripts written with spaces that is the space; characters of Chinese touch); repeated n-grams count words alone. Words
-are equal when their bytes are; n-grams when their words are, by a hash of 64 bits. Linear time: one hash table a
-document, 20 bytes a word.
+are equal when their bytes are; n-grams when their words are, by a hash of 64 bits. Linear time: one hash table, at
+most 120 bytes a word of the longest document.
 
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1, table A1.
 """
