@@ -26,7 +26,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, OTHER, TABLE, tables
 from dataproc.stage import Contract, Drops, Stage, Transform
-from stages.by_language import by_code, limits
+from stages.by_language import by_code
+from stages.rules import Count, Ratio, Share, drop_by_language, occurrences, share
 
 Rule = Literal[
     "min_words",
@@ -53,10 +54,6 @@ COLUMNS = {
     "gopher_stop_words": pa.int64(),
 }
 """What is measured: float64, so that a threshold on a column decides as the rule does."""
-
-Count = Annotated[int, Field(ge=0)] | None
-Share = Annotated[float, Field(ge=0, le=1)] | None
-Ratio = Annotated[float, Field(ge=0)] | None
 
 ENGLISH = ("the", "be", "to", "of", "and", "that", "have", "with")
 
@@ -179,11 +176,7 @@ def gopher_quality(
     drops = Drops(batch)
     for rule in get_args(Rule):
         values = measured[_column_of(rule)].to_numpy(zero_copy_only=False)  # NaN where null: breaks no rule
-        limit = limits(batch["language"], getattr(config, rule), config.own_limits(rule))
-        if rule.startswith("min"):
-            drops.below(rule, values, limit)
-        else:
-            drops.above(rule, values, limit)
+        drop_by_language(drops, rule, values, batch["language"], getattr(config, rule), config.own_limits(rule))
     return drops.mark(measured)
 
 
@@ -200,15 +193,15 @@ def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, npt.NDAr
     num_words = np.diff(words.offsets)
     lines = count_lines(text)
     tokens, alpha = alpha_tokens(text)
-    ellipses = _occurrences(text, "...") + _occurrences(text, "\u2026")
+    ellipses = occurrences(text, "...") + occurrences(text, "\u2026")
     columns = {
         "num_words": num_words,
-        "gopher_mean_word_length": _share(word_chars(words), num_words),
-        "gopher_hash_ratio": _share(_occurrences(text, "#"), num_words),
-        "gopher_ellipsis_ratio": _share(ellipses, num_words),
-        "gopher_bullet_lines": _share(lines.bullets, lines.lines),
-        "gopher_ellipsis_lines": _share(lines.ellipses, lines.lines),
-        "gopher_alpha_words": _share(alpha, tokens),
+        "gopher_mean_word_length": share(word_chars(words), num_words),
+        "gopher_hash_ratio": share(occurrences(text, "#"), num_words),
+        "gopher_ellipsis_ratio": share(ellipses, num_words),
+        "gopher_bullet_lines": share(lines.bullets, lines.lines),
+        "gopher_ellipsis_lines": share(lines.ellipses, lines.lines),
+        "gopher_alpha_words": share(alpha, tokens),
     }
     return {name: pa.array(values) for name, values in columns.items()} | {
         "gopher_stop_words": _count_stop_words(words, languages, stop_words)
@@ -228,17 +221,6 @@ def _count_stop_words(words: Any, languages: pa.Array, stop_words: dict[str, npt
         counts[rows] = count_members(hashes, words.offsets, rows, members)
         listed |= of_language
     return pa.array(counts, mask=~listed)
-
-
-def _occurrences(text: pa.Array, pattern: str) -> npt.NDArray[np.int64]:
-    """Count a string in each text, without overlaps, as str.count does."""
-    counts: npt.NDArray[np.int64] = pc.fill_null(pc.count_substring(text, pattern), 0).to_numpy(zero_copy_only=False)
-    return counts
-
-
-def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return part / whole, taking an empty whole for 1."""
-    return part / np.maximum(whole, 1)
 
 
 def _is_word(text: str) -> bool:

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from dataproc.stage import Stage
 from stages.assign_bucket import AssignBucket
+from stages.bad_words import BadWords
+from stages.c4 import C4
 from stages.extract_text import ExtractText
+from stages.fineweb_quality import FinewebQuality
 from stages.gopher_quality import GopherQuality
+from stages.gopher_repetition import GopherRepetition
 from stages.http_response import HttpResponse
 from stages.language_id import LanguageId
 from stages.parse_url import ParseUrl
@@ -18,8 +22,12 @@ from stages.url_filter import UrlFilter
 
 STAGES: dict[str, type[Stage]] = {
     "assign_bucket": AssignBucket,
+    "bad_words": BadWords,
+    "c4": C4,
     "extract_text": ExtractText,
+    "fineweb_quality": FinewebQuality,
     "gopher_quality": GopherQuality,
+    "gopher_repetition": GopherRepetition,
     "http_response": HttpResponse,
     "language_id": LanguageId,
     "parse_url": ParseUrl,

@@ -1,0 +1,136 @@
+"""The repetition rules of Gopher: documents made of the same lines, paragraphs or phrases again and again.
+
+All shares but the first two are of the text's characters (code points, white space included). Lines, paragraphs and
+words are those of the kernels: blank lines are none, white space around a line does not count, punctuation is no word.
+How ties and overlaps are resolved, which the paper leaves open, stands in `dataproc.kernels.repetition`. The order of
+the rules is datatrove's. An empty text repeats nothing and is kept; one of two words is its own top 2-gram and is not.
+
+Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1, table A1. Differences to datatrove 0.10, which
+breaks ties and overlaps the same way: it takes punctuation marks for words, compares lines with the white space around
+them, and takes n-grams for equal when their letters are, wherever one word ends ("a bc", "ab c").
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import AfterValidator, Field
+
+from dataproc.ids import file_hash
+from dataproc.kernels.char_classes import TABLE
+from dataproc.stage import Contract, Drops, Stage, Transform
+from stages.by_language import by_code
+from stages.rules import Share, drop_by_language, num_chars, share
+
+Rule = Literal[
+    "max_dup_paragraphs",
+    "max_dup_paragraph_chars",
+    "max_dup_lines",
+    "max_dup_line_chars",
+    "max_top_2gram",
+    "max_top_3gram",
+    "max_top_4gram",
+    "max_dup_5grams",
+    "max_dup_6grams",
+    "max_dup_7grams",
+    "max_dup_8grams",
+    "max_dup_9grams",
+    "max_dup_10grams",
+]
+"""The rules in the order in which they are tried; the first that a document breaks is its drop reason."""
+
+
+def column(rule: str) -> str:
+    """Return the column that a rule tests: max_dup_lines tests gopher_dup_lines."""
+    return rule.replace("max_", "gopher_", 1)
+
+
+COLUMNS = {column(rule): pa.float64() for rule in get_args(Rule)}
+"""What is measured, shares: float64, so that a threshold on a column decides as the rule does."""
+
+
+class GopherRepetition(Stage):
+    """Drop documents that repeat themselves by the rules of Gopher; each limit is named as its rule, null turns it off.
+
+    A document whose share is just the limit is kept.
+    """
+
+    max_dup_paragraphs: Share = 0.3
+    """Greatest share of paragraphs that repeat an earlier one."""
+    max_dup_paragraph_chars: Share = 0.2
+    """Greatest share of characters in such paragraphs."""
+    max_dup_lines: Share = 0.3
+    """Greatest share of lines that repeat an earlier one."""
+    max_dup_line_chars: Share = 0.2
+    """Greatest share of characters in such lines."""
+    max_top_2gram: Share = 0.2
+    """Greatest share of characters in the occurrences of the most frequent two words in a row."""
+    max_top_3gram: Share = 0.18
+    """The same of three words."""
+    max_top_4gram: Share = 0.16
+    """The same of four words."""
+    max_dup_5grams: Share = 0.15
+    """Greatest share of characters in five words in a row that occurred before."""
+    max_dup_6grams: Share = 0.14
+    """The same of six words."""
+    max_dup_7grams: Share = 0.13
+    """The same of seven words."""
+    max_dup_8grams: Share = 0.12
+    """The same of eight words."""
+    max_dup_9grams: Share = 0.11
+    """The same of nine words."""
+    max_dup_10grams: Share = 0.1
+    """The same of ten words."""
+    languages: Annotated[dict[str, dict[Rule, Share]], AfterValidator(by_code)] = Field({})
+    """Other limits for single languages. Example: {"deu": {"max_dup_lines": 0.4, "max_top_2gram": null}}"""
+
+    def contract(self) -> Contract:
+        """Return what it reads and writes; see `Stage`."""
+        return Contract(
+            reads=("text", "language"),
+            writes=COLUMNS,
+            rules=get_args(Rule),
+            measures={rule: column(rule) for rule in get_args(Rule)},
+            assets={"char_classes": file_hash(TABLE)},
+        )
+
+    def build(self) -> Transform:
+        """Return `gopher_repetition`."""
+        return partial(gopher_repetition, config=self)
+
+
+def gopher_repetition(batch: pa.RecordBatch, config: GopherRepetition) -> pa.RecordBatch:
+    r"""Add the measured columns of `COLUMNS` and mark the rows that break a rule.
+
+    batch: N rows, needs `text` (string or large_string) and `language` (string). A null text measures 0 throughout.
+    Example: "to be\nto be" has gopher_dup_lines 0.5, gopher_dup_line_chars 5 / 11, gopher_top_2gram 10 / 11.
+    """
+    measured = _measure(batch["text"])
+    drops = Drops(batch)
+    for rule in get_args(Rule):
+        own = {language: limits[rule] for language, limits in config.languages.items() if rule in limits}
+        drop_by_language(drops, rule, measured[column(rule)], batch["language"], getattr(config, rule), own)
+    return drops.mark(measured)
+
+
+def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
+    from dataproc.kernels.lines import split_lines, split_paragraphs
+    from dataproc.kernels.repetition import count_repeats, repeated_ngram_chars, top_ngram_chars, word_stream
+    from dataproc.kernels.words import split_words
+
+    chars = num_chars(text)
+    measured = {}
+    for name, lines in (("paragraph", split_paragraphs(text)), ("line", split_lines(text))):
+        repeats = count_repeats(lines)
+        measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(lines.offsets))
+        measured[f"gopher_dup_{name}_chars"] = share(repeats.chars, chars)
+    stream = word_stream(split_words(text))
+    for size in (2, 3, 4):
+        measured[f"gopher_top_{size}gram"] = share(top_ngram_chars(stream, size), chars)
+    for size in (5, 6, 7, 8, 9, 10):
+        measured[f"gopher_dup_{size}grams"] = share(repeated_ngram_chars(stream, size), chars)
+    return measured
