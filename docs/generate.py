@@ -62,7 +62,7 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "must be given"
     value = info.get_default(call_default_factory=True)
-    return f"`{json.dumps(to_jsonable_python(value), ensure_ascii=True)}`"
+    return f"`{_cell(json.dumps(to_jsonable_python(value), ensure_ascii=True))}`"
 
 
 def _cell(text: str | None) -> str:

@@ -19,6 +19,7 @@ from dataproc.tokens.tokenizers import TokenizerConfig
 from jobs.mix import load_mix
 from stages.exact_dedup import ExactDedup
 from stages.flagged import Bypass, covers
+from stages.line_dedup import LineDedup
 from stages.minhash_dedup import MinhashDedup
 from stages.registry import STAGES
 from stages.tokenize_text import TokenizeText
@@ -134,6 +135,8 @@ class Recipe(Config):
     input: InputConfig = InputConfig()
     documents: DocumentsConfig
     dedup: DedupConfig = DedupConfig()
+    lines: LineDedup | None = None
+    """documents/, dedup/ -> lines/: cut frequent lines when tokens are written; null is off."""
     scores: ScoresConfig = ScoresConfig()
     policy: PolicyConfig
     tokens: TokensConfig = TokensConfig()
@@ -209,6 +212,8 @@ def _check_flags(recipe: Recipe) -> None:
     }
     known |= {f"{reason.split('.')[0]}.*" for reason in known}
     _check_known(recipe.policy.drop_flagged, known, "policy.drop_flagged")
+    if recipe.lines is not None:
+        _check_known(recipe.lines.spare_flagged, known, "lines.spare_flagged")
     if recipe.policy.bypass is not None:
         _check_bypass(recipe, recipe.policy.bypass, known, "policy.bypass")
 

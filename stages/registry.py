@@ -16,6 +16,8 @@ from stages.gopher_repetition import GopherRepetition
 from stages.http_response import HttpResponse
 from stages.language_id import LanguageId
 from stages.parse_url import ParseUrl
+from stages.pii import Pii
+from stages.refinedweb_lines import RefinedwebLines
 from stages.score import Score
 from stages.threshold import Threshold
 from stages.url_filter import UrlFilter
@@ -31,6 +33,8 @@ STAGES: dict[str, type[Stage]] = {
     "http_response": HttpResponse,
     "language_id": LanguageId,
     "parse_url": ParseUrl,
+    "pii": Pii,
+    "refinedweb_lines": RefinedwebLines,
     "score": Score,
     "threshold": Threshold,
     "url_filter": UrlFilter,
