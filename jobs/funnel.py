@@ -21,6 +21,7 @@ from dataproc.stage import Stage
 from dataproc.storage import Folder
 from jobs.recipe import Recipe
 from jobs.step_flow import FAILED, Rule, StageFlow, StepFlow, Tally
+from stages.minhash_dedup import MinhashDedup
 
 STEPS = ("documents", "dedup", "lines", "buckets")
 """The steps that drop, in order: each takes what the one before it kept. `lines` is in recipes that ask for it."""
@@ -96,10 +97,11 @@ def read_funnel(folder: Folder) -> Funnel:
     plan: Plan = {}
     notes: tuple[str, ...] = ()
     try:
-        plan = plan_of(read_recipe(folder))
+        recipe = read_recipe(folder)
+        plan = plan_of(recipe)
+        notes = _unsettled(folder, recipe.dedup.minhash)
     except ConfigError as error:  # a run of another version can still be counted
         notes = (f"Rules that dropped nothing are not listed, since the recipe cannot be read: {error}",)
-    notes += _unsettled(folder)
     sums = {name: _add_up(folder, name) for name in STEPS if read_description(folder, name) is not None}
     steps = tuple(tally.flow(plan.get(name, {})) for name, tally in sums.items() if tally.parts_done)
     if not steps:
@@ -159,14 +161,13 @@ def plan_of(recipe: Recipe) -> Plan:
     }
 
 
-def _unsettled(folder: Folder) -> tuple[str, ...]:
+def _unsettled(folder: Folder, minhash: MinhashDedup | None) -> tuple[str, ...]:
     """Say how many band members were still unlike their leader after the last round of dedup, if any were."""
-    minhash = (read_description(folder, "dedup") or {"made_from": {"dedup": {}}})["made_from"]["dedup"].get("minhash")
-    last = f"dedup/round-{minhash['max_rounds'] - 1}/edges" if minhash else ""
-    if not minhash or read_description(folder, last) is None:
+    last = f"dedup/round-{minhash.max_rounds - 1}/edges" if minhash else ""
+    if minhash is None or read_description(folder, last) is None:
         return ()
-    left = sum(entry.counters.get("rows_failed", 0) for entry in _dataset(folder, last).entries())
-    told = f"{left:,} members of bands were still unlike their leader after {minhash['max_rounds']} rounds of dedup"
+    left = sum(entry.counters["rows_failed"] for entry in _dataset(folder, last).entries())
+    told = f"{left:,} members of bands were still unlike their leader after round {minhash.max_rounds} of dedup"
     return (f"{told}: near duplicates among them may stay. Raise dedup.minhash.max_rounds.",) if left else ()
 
 

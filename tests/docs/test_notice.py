@@ -31,6 +31,12 @@ def test_every_data_file_is_named() -> None:
     assert unnamed == set()
 
 
+def test_every_thing_is_listed_once() -> None:
+    titles = re.findall(r"^(?=\S)(.+)\n  ", NOTICE, re.MULTILINE)
+    assert len(titles) > 5
+    assert len(set(titles)) == len(titles)
+
+
 def test_every_named_file_exists() -> None:
     assert [name for name in NAMED if not list(ROOT.glob(name.rstrip("/")))] == []
 

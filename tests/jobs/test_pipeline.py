@@ -190,12 +190,12 @@ def test_the_commit_is_not_that_of_a_checkout_around_the_package(
 def test_the_funnel_tells_of_bands_left_after_the_last_round(sample_run: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(sample_run, tmp_path / "run"))
     assert read_funnel(Folder(out)).notes == ()
-    path = out / "manifests" / "dedup" / "dataset.json"
-    description = json.loads(path.read_text())
-    description["made_from"]["dedup"]["minhash"]["max_rounds"] = 1
-    path.write_text(json.dumps(description))
+    path = out / "run.json"
+    record = json.loads(path.read_text())
+    record["order"]["recipe"]["dedup"]["minhash"]["max_rounds"] = 1
+    path.write_text(json.dumps(record))
     (note,) = read_funnel(Folder(out)).notes
-    assert "members of bands were still unlike their leader after 1 rounds of dedup" in note
+    assert "members of bands were still unlike their leader after round 1 of dedup" in note
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:

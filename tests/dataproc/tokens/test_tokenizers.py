@@ -67,7 +67,7 @@ def test_shipped_vocabulary_is_what_its_description_says() -> None:
 
 def test_shipped_vocabulary_spends_few_tokens_on_the_languages_it_learned() -> None:
     english = "Everyone has the right to freedom of thought, conscience and religion; this right includes freedom."
-    assert len(rows(FAST, english)[0]) == 20
+    assert len(rows(FAST, english)[0]) <= 20
     german = "Jeder Mensch hat das Recht auf Gedanken-, Gewissens- und Religionsfreiheit."
     assert len(rows(FAST, german)[0]) <= 25
 
@@ -201,7 +201,10 @@ def test_check_names_document_and_first_token_that_differs() -> None:
         f"doc_id {IDS[1].hex()}: token 1 of web32k must be {truth} as by tiktoken, got 7 by gigatoken."
         " Set tokenizer.backend to tiktoken."
     )
-    with pytest.raises(ShardError, match=r"token 3 of web32k must be \d+ as by tiktoken, got the end by gigatoken"):
+    last = len(flat) - offsets[1] - 1
+    with pytest.raises(
+        ShardError, match=rf"token {last} of web32k must be \d+ as by tiktoken, got the end by gigatoken"
+    ):
         tokenizer.check(text, ids, flat[:-1], np.array([0, offsets[1], len(flat) - 1]))
 
 
