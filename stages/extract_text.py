@@ -17,7 +17,7 @@ from pydantic import PositiveInt
 
 from dataproc.stage import Contract, Drops, Stage, Transform
 from dataproc.text import clean_text
-from stages.extractors import LIBRARIES, Extractor, ExtractorName, Justext, build_extractor
+from stages.extractors import LIBRARIES, Extractor, ExtractorName, Justext, Resiliparse, Trafilatura, build_extractor
 
 
 class ExtractText(Stage):
@@ -25,6 +25,10 @@ class ExtractText(Stage):
 
     extractor: ExtractorName = "resiliparse"
     """`resiliparse` (fast), `trafilatura` (better on articles, nine times slower) or `justext`."""
+    resiliparse: Resiliparse = Resiliparse()
+    """Settings of the extractor `resiliparse`: alt_texts, comments."""
+    trafilatura: Trafilatura = Trafilatura()
+    """Settings of the extractor `trafilatura`: favor (precision, balance or recall), comments."""
     justext: Justext = Justext()
     """Settings of the extractor `justext`: stop_list, length_low, length_high, stopwords_low, stopwords_high,
     max_link_density; see `stages/extractors.py`."""
@@ -56,7 +60,9 @@ class ExtractText(Stage):
     def build(self) -> Transform:
         """Load the extractor and return `extract_text`."""
         return partial(
-            extract_text, extractor=build_extractor(self.extractor, self.max_depth, self.justext), config=self
+            extract_text,
+            extractor=build_extractor(self.extractor, self.max_depth, getattr(self, self.extractor)),
+            config=self,
         )
 
 

@@ -46,6 +46,24 @@ def _check_stop_list(name: str | None) -> str | None:
     return name
 
 
+class Resiliparse(Config):
+    """Settings of resiliparse."""
+
+    alt_texts: bool = False
+    """Keep the alternative texts of images."""
+    comments: bool = True
+    """Keep what it takes for comments, in a forum the posts themselves."""
+
+
+class Trafilatura(Config):
+    """Settings of trafilatura."""
+
+    favor: Literal["precision", "balance", "recall"] = "balance"
+    """What to prefer where it is in doubt: text lost, or boilerplate kept."""
+    comments: bool = False
+    """Keep comments below articles."""
+
+
 class Justext(Config):
     """Settings of justext, which calls a block of a page text by its length, stop words and links.
 
@@ -77,22 +95,23 @@ class Extracted(NamedTuple):
 Extractor = Callable[[str], Extracted]
 
 
-def build_extractor(name: ExtractorName, max_depth: int | None, settings: Justext | None = None) -> Extractor:
+def build_extractor(
+    name: ExtractorName, max_depth: int | None, settings: Resiliparse | Trafilatura | Justext | None = None
+) -> Extractor:
     """Return the extractor of that name, which refuses trees deeper than `max_depth` elements.
 
-    `settings` are for justext, null stands for the defaults.
-
+    `settings` are those of the extractor, null stands for the defaults.
     resiliparse's time grows with the square of the depth: 10,000 nested <div>s take 1.7 s, 100,000 take five minutes.
     Example: build_extractor("resiliparse", 512)("<title>T</title><p>hi") == Extracted("hi", "T")
     """
     from resiliparse.parse.html import HTMLTree
 
     if name == "resiliparse":
-        main_text = _resiliparse()
+        main_text = _resiliparse(settings if isinstance(settings, Resiliparse) else Resiliparse())
     elif name == "trafilatura":
-        main_text = _trafilatura()
+        main_text = _trafilatura(settings if isinstance(settings, Trafilatura) else Trafilatura())
     else:
-        main_text = _justext(settings or Justext())
+        main_text = _justext(settings if isinstance(settings, Justext) else Justext())
     deeper = None if max_depth is None else " > ".join("*" * (max_depth + 1))
 
     def extract(page: str) -> Extracted:
@@ -105,22 +124,30 @@ def build_extractor(name: ExtractorName, max_depth: int | None, settings: Justex
     return extract
 
 
-def _resiliparse() -> Callable[[str, Any], str]:
+def _resiliparse(settings: Resiliparse) -> Callable[[str, Any], str]:
     from resiliparse.extract.html2text import extract_plain_text
 
     def main_text(page: str, tree: Any) -> str:
-        return extract_plain_text(tree, main_content=True, alt_texts=False)
+        return extract_plain_text(tree, main_content=True, alt_texts=settings.alt_texts, comments=settings.comments)
 
     return main_text
 
 
-def _trafilatura() -> Callable[[str, Any], str]:
+def _trafilatura(settings: Trafilatura) -> Callable[[str, Any], str]:
     import trafilatura
 
+    # `deduplicate` would remember lines across documents. Without metadata the date finder, which reads the clock, is
+    # off.
+    options = {
+        "include_comments": settings.comments,
+        "favor_precision": settings.favor == "precision",
+        "favor_recall": settings.favor == "recall",
+        "deduplicate": False,
+        "with_metadata": False,
+    }
+
     def main_text(page: str, tree: Any) -> str:
-        # `deduplicate` would remember lines across documents. Without metadata the date finder, which reads the
-        # clock, is off.
-        return trafilatura.extract(page, include_comments=False, deduplicate=False, with_metadata=False) or ""
+        return trafilatura.extract(page, **options) or ""
 
     return main_text
 
