@@ -180,7 +180,7 @@ def stages_made_from(stages: Mapping[str, Stage]) -> dict[str, Any]:
         name: {
             "stage": type(stage).__name__,
             "version": stage.version(),
-            "config": stage.model_dump(mode="json"),
+            "config": stage.model_dump(mode="json", exclude=set(contracts[name].held_by_assets)),
             "assets": dict(contracts[name].assets),
         }
         for name, stage in stages.items()

@@ -34,6 +34,7 @@ class Contract:
     rules: tuple[str, ...] = ()  # names of the rules it can drop by; a rule is named after its config field
     measures: Mapping[str, str] = field(default_factory=dict)  # rule -> the column that it compares with its limit
     assets: Mapping[str, str] = field(default_factory=dict)  # name -> checksum of models and lists it uses
+    held_by_assets: tuple[str, ...] = ()  # config fields that only say where assets lie: not part of a fingerprint
     libraries: tuple[str, ...] = ()  # distributions whose version can change the bytes it writes
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from dataproc.stage import Stage
 from jobs.cli import app
@@ -61,7 +62,7 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "must be given"
     value = info.get_default(call_default_factory=True)
-    return f"`{json.dumps(value, ensure_ascii=True, default=str)}`"
+    return f"`{json.dumps(to_jsonable_python(value), ensure_ascii=True)}`"
 
 
 def _cell(text: str | None) -> str:

@@ -1,13 +1,15 @@
-"""documents/, signatures/ -> dedup/ and dropped/dedup/: exact duplicates, then near duplicates among what is left.
+"""documents/, signatures/ -> dedup/ and dropped/dedup/: equal URLs, then equal texts, then near duplicates of the rest.
 
 Every phase is a dataset of its own below dedup/, filled by one exchange, so a killed run goes on at the part where it
 was:
 
-    exact_groups -> exact                        equal text hashes; decisions brought back to the documents' parts
-    round-0/{candidates,shingled,edges} ...      band members paired with their leader, then verified; failures form the
-    next round components-0/{large,small} ...               stars until nothing changes: every document points at the
-    least of its component near_groups                                  who is kept of each component dedup
-    the sidecar: duplicate_of, reason, cluster_size
+    url_groups -> url               equal URLs; decisions brought back to the documents' parts
+    exact_groups -> exact           the same for equal text hashes among what is left
+    round-0/{candidates,shingled,edges} ...
+                                    band members paired with their leader, then verified; failures form the next round
+    components-0/{large,small} ...  stars until nothing changes: every document points at the least of its component
+    near_groups                     who is kept of each component
+    dedup                           the sidecar: duplicate_of, reason, cluster_size
 
 A row is addressed by its place, part << 32 | row. The evidence (edges with their Jaccard) stays.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +32,9 @@ from jobs.dedup_rows import (
     MEMBERS,
     BandRows,
     ByPlace,
-    ExactRows,
+    Decided,
     FailedRows,
+    HashRows,
     Members,
     StarEdges,
     Stored,
@@ -56,11 +59,13 @@ def run_dedup(run: Run) -> None:
     if final.complete():
         return
     dedup = _Dedup(run)
+    if config.url is not None:
+        dedup.by_hash("dedup.url", "url_hash", config.url.keep)
     if config.exact is not None:
-        dedup.exact()
+        dedup.by_hash("dedup.exact", "text_hash", config.keep)
     if config.minhash is not None:
         dedup.near(config.minhash)
-    sink = SidecarSink(final, run.recipe)
+    sink = SidecarSink(final, run.recipe, dedup.decided)
     dedup.by_part(final, "dedup/near_groups" if config.minhash is not None else None, sink)
 
 
@@ -71,7 +76,7 @@ def declare_dedup(run: Run) -> Dataset:
 
 def _phase(run: Run, name: str, reads: Sequence[str], parts: int) -> Dataset:
     """Return a phase's dataset; all phases share one fingerprint basis, the dedup config."""
-    made_from = {"version": 1, "dedup": run.recipe.dedup.model_dump(mode="json"), "phase": name}
+    made_from = {"version": 2, "dedup": run.recipe.dedup.model_dump(mode="json"), "phase": name}
     return run.dataset(name, made_from, reads, parts)
 
 
@@ -81,6 +86,9 @@ class _Dedup:
 
     run: Run
 
+    decided: dict[str, str] = field(default_factory=dict)
+    """Reason -> dataset of the kinds of dedup that have decided, in order."""
+
     def __post_init__(self) -> None:
         entries = Dataset(self.run.folder, "documents", {}, self.run.num_parts).entries()
         text = sum(entry.counters["text_bytes"] for entry in entries)
@@ -89,24 +97,30 @@ class _Dedup:
     def dataset(self, name: str, *reads: str, parts: int | None = None) -> Dataset:
         return _phase(self.run, name, reads, self.partitions if parts is None else parts)
 
-    def exact(self) -> None:
-        groups = self.dataset("dedup/exact_groups", "signatures")
+    def by_hash(self, reason: str, column: str, keep: str) -> None:
+        """Decide among the documents left that have equal hashes in a column of signatures/."""
+        name = reason.replace(".", "/")  # dedup.url -> dedup/url
+        groups = self.dataset(f"{name}_groups", "signatures", *self.decided.values())
         self.run.regroup(
             groups,
             Exchange(
                 name=groups.name,
-                source=ExactRows(self.run.folder, self.run.recipe.dedup.keep, self.partitions),
+                source=HashRows(self.run.folder, column, keep, self.partitions, self._decided()),
                 schema=GROUPED,
                 partition="partition",
-                sort_by=("text_hash", "keep_order", "doc_id"),
+                sort_by=("hash", "keep_order", "doc_id"),
                 num_partitions=self.partitions,
-                reduce_fn=ChooseKeepers("text_hash"),
+                reduce_fn=ChooseKeepers("hash"),
                 sink=PartSink(groups, DECISIONS),
             ),
             range(self.run.num_parts),
         )
-        exact = self.dataset("dedup/exact", groups.name, parts=self.run.num_parts)
-        self.by_part(exact, groups.name, PartSink(exact, DECISIONS))
+        decided = self.dataset(name, groups.name, parts=self.run.num_parts)
+        self.by_part(decided, groups.name, PartSink(decided, DECISIONS))
+        self.decided[reason] = name
+
+    def _decided(self) -> Decided:
+        return Decided(self.run.folder, tuple(self.decided.values()))
 
     def by_part(self, dataset: Dataset, source: str | None, sink: Callable[[int, Rows], Entry]) -> None:
         """Bring decisions back to the parts of the documents that they are about, in row order."""
@@ -127,12 +141,11 @@ class _Dedup:
         )
 
     def near(self, config: MinhashDedup) -> None:
-        groups = self.dataset("dedup/near_groups", "signatures")
+        groups = self.dataset("dedup/near_groups", "signatures", *self.decided.values())
         if groups.complete():
             return
         edges = self._verified_edges(config)
         roots = self._components(edges, config.min_jaccard)
-        exact = "dedup/exact" if self.run.recipe.dedup.exact is not None else None
         attached = self.dataset("dedup/members", roots, parts=self.run.num_parts)
         self.run.regroup(
             attached,
@@ -144,7 +157,7 @@ class _Dedup:
                 sort_by=("place", "root"),
                 num_partitions=self.run.num_parts,
                 reduce_fn=_same,
-                sink=AttachSink(attached, self.run.recipe.dedup.keep, exact, self.partitions),
+                sink=AttachSink(attached, self.run.recipe.dedup.keep, self._decided(), self.partitions),
             ),
             range(self.partitions),
         )
@@ -167,9 +180,7 @@ class _Dedup:
         """Run rounds of leading and verifying; return the names of the datasets with verified edges."""
         names: list[str] = []
         for number in range(config.max_rounds):
-            source: Callable[[int], Rows] = BandRows(
-                self.run.folder, config, self.partitions, self.run.recipe.dedup.exact is not None
-            )
+            source: Callable[[int], Rows] = BandRows(self.run.folder, config, self.partitions, self._decided())
             units, reads = range(self.run.num_parts), "signatures"
             if number:
                 source = FailedRows(self.run.folder, names[-1], config.min_jaccard, self.partitions)

@@ -1,8 +1,8 @@
 """What dedup knows of one document: who was kept in its stead, its cluster, and the verified pairs that link them.
 
 Read from the evidence that dedup leaves behind: the groups (who stands for whom) and the edges (which pairs met in a
-band, and their true Jaccard). An exact duplicate may point to a document that is itself a near duplicate, so the way to
-the one kept can have two hops.
+band, and their true Jaccard). A duplicate by URL may point to an exact duplicate, and that to a near one, so the way to
+the one kept can have three hops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataproc.shards import entry_name, read_description
 from dataproc.storage import Folder
 from jobs.lookup import Row, find_rows, parts_done, read_rows
 
-GROUPS = {"dedup.exact": "dedup/exact_groups", "dedup.minhash": "dedup/near_groups"}
+GROUPS = {"dedup.url": "dedup/url_groups", "dedup.exact": "dedup/exact_groups", "dedup.minhash": "dedup/near_groups"}
 """Where each reason's decisions are kept, with the place (part << 32 | row) of every document in a cluster."""
 
 MAX_LINKED = 1000
@@ -46,7 +46,7 @@ class Evidence:
     pairs: list[Pair] = field(default_factory=list)
     """Every pair compared that the document is in, most alike first."""
     links: list[Pair] = field(default_factory=list)
-    """Linked pairs that lead from the document (or its exact copy) to the keeper, each from a to b, in order."""
+    """Linked pairs that lead from the document (or its copy) to the keeper, each from a to b, in order."""
 
 
 def read_evidence(folder: Folder, doc_id: bytes, place: int) -> Evidence:
@@ -62,14 +62,15 @@ def read_evidence(folder: Folder, doc_id: bytes, place: int) -> Evidence:
     keeper, keeper_place, _ = evidence.keepers[-1] if evidence.keepers else (doc_id, place, "")
     near = _decided(folder, "dedup.minhash", "duplicate_of", [keeper])
     exact = _decided(folder, "dedup.exact", "duplicate_of", [keeper, *near])
+    url = _decided(folder, "dedup.url", "duplicate_of", [keeper, *near, *exact])
     members = [(keeper, keeper_place, "")]
-    for reason, places in (("dedup.minhash", near), ("dedup.exact", exact)):
+    for reason, places in (("dedup.minhash", near), ("dedup.exact", exact), ("dedup.url", url)):
         members += [(one, places[one], reason) for one in sorted(places)]
     evidence.members = [member for member in members if member[0] != doc_id]
     if (minhash := description["made_from"]["dedup"]["minhash"]) is not None:
         nodes = {keeper_place, place, *near.values()}
         pairs = _pairs(folder, nodes if len(nodes) <= MAX_LINKED else {place}, minhash["min_jaccard"])
-        start = next((one for one, _, reason in evidence.keepers if reason == "dedup.exact"), doc_id)
+        start = [doc_id, *(one for one, _, reason in evidence.keepers if reason != "dedup.minhash")][-1]
         evidence.pairs = sorted((pair for pair in pairs if doc_id in (pair.a, pair.b)), key=lambda pair: -pair.jaccard)
         evidence.links = _way([pair for pair in pairs if pair.linked], start, keeper)
     return evidence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +23,7 @@ from stages.minhash_dedup import MinhashDedup, band_rows
 GROUPED = pa.schema(
     [
         ("partition", pa.int32()),
-        ("text_hash", pa.binary()),
+        ("hash", pa.binary()),
         ("root", pa.int64()),
         ("keep_order", pa.int64()),
         ("doc_id", pa.binary()),
@@ -30,7 +31,7 @@ GROUPED = pa.schema(
         ("weight", pa.int64()),
     ]
 )
-"""What a keeper is chosen from: exact groups have a text_hash, components a root."""
+"""What a keeper is chosen from: groups of equal URLs or texts have a hash, components a root."""
 
 MEMBERS = pa.schema([("partition", pa.int32()), ("place", pa.int64()), ("root", pa.int64())])
 """A document of a component, named by the component's least place."""
@@ -68,27 +69,65 @@ def _newest_first(date: str | None) -> int:
 
 
 @dataclass(frozen=True)
-class ExactRows:
-    """Rows to group by text hash."""
+class Decided:
+    """What earlier kinds of dedup have decided of the documents of a part."""
 
     folder: Folder
+    datasets: tuple[str, ...]
+    """In order: a document that one drops is not seen by the next."""
+
+    def dropped(self, part: int) -> npt.NDArray[np.int64]:
+        """Return the places of the documents that they drop."""
+        tables = (table.filter(pc.is_valid(table["duplicate_of"])) for table in self._tables(part))
+        return np.concatenate([np.zeros(0, np.int64), *(table["place"].to_numpy() for table in tables)])
+
+    def sizes(self, part: int) -> dict[int, int]:
+        """Return how many documents each kept one stands for, where these are more than one, by place."""
+        sizes: dict[int, int] = {}
+        for table in self._tables(part):  # a later size counts what the earlier ones did
+            kept = table.filter(pc.is_null(table["duplicate_of"]))
+            sizes |= dict(zip(kept["place"].to_pylist(), kept["cluster_size"].to_pylist(), strict=True))
+        return sizes
+
+    def _tables(self, part: int) -> Iterator[pa.Table]:
+        for name in self.datasets:
+            yield pa.Table.from_batches(read_part(self.folder, name, part), DECISIONS)
+
+
+def weights_of(places: npt.NDArray[np.int64], sizes: Mapping[int, int]) -> npt.NDArray[np.int64]:
+    """Return how many documents the one at each place stands for."""
+    return np.array([sizes.get(place, 1) for place in places.tolist()], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class HashRows:
+    """Rows to group by a hash of signatures/: those that have one and were not dropped before."""
+
+    folder: Folder
+    column: str
     keep: str
     partitions: int
+    decided: Decided
 
     def __call__(self, part: int) -> Rows:
         """Yield the rows of one part."""
+        dropped, sizes = self.decided.dropped(part), self.decided.sizes(part)
         row = 0
-        columns = {"signatures": ["doc_id", "text_hash", "text_bytes"], "documents": ["date"]}
+        columns = {"signatures": ["doc_id", self.column, "text_bytes"], "documents": ["date"]}
         for batch in read_aligned(self.folder, part, columns):
-            hashes = np.frombuffer(b"".join(batch["text_hash"].to_pylist()), np.dtype("<u8"))[::2]
+            places = _places(part, row, batch.num_rows)
+            row += batch.num_rows
+            here = pc.is_valid(batch[self.column]).to_numpy(zero_copy_only=False) & ~np.isin(places, dropped)
+            batch, places = batch.filter(pa.array(here)), places[here]
+            hashes = np.frombuffer(b"".join(batch[self.column].to_pylist()), np.dtype("<u8"))[::2]
             added = {
+                "hash": batch[self.column],
                 "root": pa.nulls(batch.num_rows, pa.int64()),
                 "keep_order": keep_order(batch, self.keep),
-                "place": _places(part, row, batch.num_rows),
-                "weight": np.ones(batch.num_rows, dtype=np.int64),
+                "place": places,
+                "weight": weights_of(places, sizes),
             }
             yield with_partition(with_columns(batch, added), hashes % np.uint64(self.partitions))
-            row += batch.num_rows
 
 
 @dataclass(frozen=True)
@@ -120,19 +159,16 @@ class Stored:
 
 @dataclass(frozen=True)
 class BandRows:
-    """The band keys of the documents that exact dedup left."""
+    """The band keys of the documents that were not dropped before."""
 
     folder: Folder
     config: MinhashDedup
     partitions: int
-    exact: bool
+    decided: Decided
 
     def __call__(self, part: int) -> Rows:
         """Yield the rows of one part."""
-        dropped = np.array([], dtype=np.int64)
-        if self.exact:
-            decided = pa.Table.from_batches(read_part(self.folder, "dedup/exact", part), DECISIONS)
-            dropped = decided["place"].filter(pc.is_valid(decided["duplicate_of"])).to_numpy()
+        dropped = self.decided.dropped(part)
         row = 0
         for batch in read_part(self.folder, "signatures", part, ["doc_id", "minhash"]):
             places = _places(part, row, batch.num_rows)

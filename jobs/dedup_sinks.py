@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,8 @@ from dataproc.exchange import Rows
 from dataproc.schema import DROPPED
 from dataproc.shards import Dataset, Entry
 from dataproc.stage import with_columns
-from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name, read_aligned, read_part
-from jobs.dedup_rows import GROUPED, MEMBERS, keep_order, spread, with_partition
+from jobs.dedup_rows import GROUPED, MEMBERS, Decided, keep_order, spread, weights_of, with_partition
 from jobs.documents import dropped_rows
 from jobs.recipe import Recipe
 from stages.clusters import DECISIONS
@@ -29,8 +29,8 @@ SIDECAR = pa.schema(
         (
             "duplicate_of",
             pa.binary(),
-        ),  # the document kept in its stead, null for kept ones; may itself be a near duplicate
-        ("dedup_reason", pa.string()),  # dedup.exact or dedup.minhash, null for kept ones
+        ),  # the document kept in its stead, null for kept ones; may itself be dropped by a later kind of dedup
+        ("dedup_reason", pa.string()),  # dedup.url, dedup.exact or dedup.minhash, null for kept ones
         ("cluster_size", pa.int64()),  # documents that a kept one stands for, itself included; null for dropped ones
     ]
 )
@@ -42,7 +42,7 @@ class AttachSink:
 
     dataset: Dataset
     keep: str
-    exact: str | None
+    decided: Decided
     partitions: int
 
     def __call__(self, part: int, rows: Rows) -> Entry:
@@ -50,7 +50,7 @@ class AttachSink:
         started = time.perf_counter()
         folder, name = self.dataset.folder, part_name(self.dataset.name, part)
         members = _unique_places(pa.Table.from_batches(rows, MEMBERS))
-        weights = _exact_sizes(folder, self.exact, part)
+        sizes = self.decided.sizes(part)
         columns = {"signatures": ["doc_id", "text_bytes"], "documents": ["date"]}
         row = 0
         with create_part(folder, name, GROUPED) as out:
@@ -59,11 +59,11 @@ class AttachSink:
                 place = here["place"].to_numpy()
                 picked = batch.take(pa.array(place - (part << 32) - row))
                 added = {
-                    "text_hash": pa.nulls(len(place), pa.binary()),
+                    "hash": pa.nulls(len(place), pa.binary()),
                     "root": here["root"].combine_chunks(),
                     "keep_order": keep_order(picked, self.keep),
                     "place": place,
-                    "weight": np.array([weights.get(one, 1) for one in place.tolist()], dtype=np.int64),
+                    "weight": weights_of(place, sizes),
                 }
                 out.write(with_partition(with_columns(picked, added), spread(here["root"].to_numpy(), self.partitions)))
                 row += batch.num_rows
@@ -81,30 +81,24 @@ def _slice_rows(table: pa.Table, part: int, row: int, rows: int) -> pa.Table:
     return table.slice(start, stop - start)
 
 
-def _exact_sizes(folder: Folder, exact: str | None, part: int) -> dict[int, int]:
-    """Return the cluster size of each document that exact dedup kept for several."""
-    if exact is None:
-        return {}
-    decided = pa.Table.from_batches(read_part(folder, exact, part), DECISIONS)
-    kept = decided.filter(pc.is_null(decided["duplicate_of"]))
-    return dict(zip(kept["place"].to_pylist(), kept["cluster_size"].to_pylist(), strict=True))
-
-
 @dataclass(frozen=True)
 class SidecarSink:
-    """Writes dedup/ and dropped/dedup/ of one part from the decisions of both kinds of dedup."""
+    """Writes dedup/ and dropped/dedup/ of one part from the decisions of every kind of dedup."""
 
     dataset: Dataset
     recipe: Recipe
+    earlier: Mapping[str, str]
+    """Reason -> dataset of what was decided before near duplicates, in order."""
 
     def __call__(self, part: int, rows: Rows) -> Entry:
         """Write one part and return its entry."""
         started = time.perf_counter()
         folder, keep_text = self.dataset.folder, self.recipe.documents.dropped_text
-        near = pa.Table.from_batches((batch.select(DECISIONS.names) for batch in rows), DECISIONS)
-        exact = DECISIONS.empty_table()
-        if self.recipe.dedup.exact is not None:
-            exact = pa.Table.from_batches(read_part(folder, "dedup/exact", part), DECISIONS)
+        decided = {
+            reason: pa.Table.from_batches(read_part(folder, name, part), DECISIONS)
+            for reason, name in self.earlier.items()
+        }
+        decided["dedup.minhash"] = pa.Table.from_batches((batch.select(DECISIONS.names) for batch in rows), DECISIONS)
         text = [] if keep_text == "none" else ["text"]
         name, dropped_name = part_name("dedup", part), part_name("dropped/dedup", part)
         columns = {"documents": ["doc_id", "url", "input", "position", *text]}
@@ -112,7 +106,7 @@ class SidecarSink:
         row = 0
         with create_part(folder, name, SIDECAR) as out, create_part(folder, dropped_name, DROPPED) as dropped:
             for batch in read_aligned(folder, part, columns):
-                sidecar = self._decide(batch["doc_id"], part, row, exact, near)
+                sidecar = _decide(batch["doc_id"], part, row, decided)
                 out.write(sidecar)
                 lost = with_columns(batch, {"drop_reason": sidecar["dedup_reason"], **self._values(sidecar)})
                 lost = lost.filter(pc.is_valid(sidecar["dedup_reason"]))
@@ -124,26 +118,6 @@ class SidecarSink:
             part, {name: out.rows, dropped_name: dropped.rows}, counters, time.perf_counter() - started
         )
 
-    def _decide(self, ids: pa.Array, part: int, row: int, exact: pa.Table, near: pa.Table) -> pa.RecordBatch:
-        rows = len(ids)
-        keeper = np.full(rows, None, dtype=object)
-        reason = np.full(rows, None, dtype=object)
-        size: npt.NDArray[Any] = np.ones(rows, dtype=np.int64)
-        for table, name in ((exact, "dedup.exact"), (near, "dedup.minhash")):
-            here = _slice_rows(table, part, row, rows)
-            at = here["place"].to_numpy() - (part << 32) - row
-            keeper[at] = here["duplicate_of"].to_pylist()
-            is_dropped = pc.is_valid(here["duplicate_of"]).to_numpy()
-            reason[at[is_dropped]] = name
-            size[at] = pc.fill_null(here["cluster_size"], 0).to_numpy()
-        columns = [
-            ids,
-            pa.array(keeper, pa.binary()),
-            pa.array(reason, pa.string()),
-            pa.array(size, mask=reason != None),  # noqa: E711 - elementwise on an object array
-        ]
-        return pa.RecordBatch.from_arrays(columns, schema=SIDECAR)
-
     def _values(self, sidecar: pa.RecordBatch) -> dict[str, pa.Array]:
         """Return drop_value (nothing is measured here; the edges hold the Jaccard) and drop_limit."""
         nothing = pa.nulls(sidecar.num_rows, pa.float64())
@@ -154,3 +128,25 @@ class SidecarSink:
             "drop_value": nothing,
             "drop_limit": pc.if_else(is_near, self.recipe.dedup.minhash.min_jaccard, nothing),
         }
+
+
+def _decide(ids: pa.Array, part: int, row: int, decided: Mapping[str, pa.Table]) -> pa.RecordBatch:
+    """Return SIDECAR rows for the documents from `row` of a part on; what is decided later counts what was before."""
+    rows = len(ids)
+    keeper = np.full(rows, None, dtype=object)
+    reason = np.full(rows, None, dtype=object)
+    size: npt.NDArray[Any] = np.ones(rows, dtype=np.int64)
+    for name, table in decided.items():
+        here = _slice_rows(table, part, row, rows)
+        at = here["place"].to_numpy() - (part << 32) - row
+        keeper[at] = here["duplicate_of"].to_pylist()
+        is_dropped = pc.is_valid(here["duplicate_of"]).to_numpy()
+        reason[at[is_dropped]] = name
+        size[at] = pc.fill_null(here["cluster_size"], 0).to_numpy()
+    columns = [
+        ids,
+        pa.array(keeper, pa.binary()),
+        pa.array(reason, pa.string()),
+        pa.array(size, mask=reason != None),  # noqa: E711 - elementwise on an object array
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SIDECAR)

@@ -102,6 +102,8 @@ def _sections(life: Life) -> Iterator[tuple[str, list[Text | Table]]]:
         yield "passed", [_line(", ".join(life.passed))]
     if life.flags:
         yield "flags", [_line(", ".join(life.flags))]
+    if life.bypassed:
+        yield "bypassed", [_line(f"its score outweighs {life.bypassed}")]
     if life.duplicate_of:
         yield (
             "kept instead",

@@ -144,7 +144,7 @@ def plan_of(recipe: Recipe) -> Plan:
     def rules(stages: Mapping[str, Stage]) -> dict[str, tuple[str, ...]]:
         return {name: stage.contract().rules for name, stage in stages.items()}
 
-    dedup = tuple(name for name in ("exact", "minhash") if getattr(recipe.dedup, name) is not None)
+    dedup = tuple(name for name in ("url", "exact", "minhash") if getattr(recipe.dedup, name) is not None)
     flagged = {"policy": recipe.policy.drop_flagged} if recipe.policy.drop_flagged else {}
     return {
         "documents": rules(recipe.documents.stages),
@@ -229,7 +229,9 @@ def _rule_table(funnel: Funnel) -> Table:
             if stage.rules and stage.name != step.name:
                 table.add_row(Text(f"  {stage.name}"), *_cells(stage.dropped, stage.rows_kept, step, funnel))
             for rule in stage.rules:
-                name = f"    {rule.name}" + (f" ({rule.flagged:,} flagged)" if rule.flagged else "")
+                marks = [f"{rule.flagged:,} flagged"] if rule.flagged else []
+                marks += [f"{rule.bypassed:,} bypassed"] if rule.bypassed else []
+                name = f"    {rule.name}" + (f" ({', '.join(marks)})" if marks else "")
                 table.add_row(Text(name), *_cells(rule.dropped, rule.rows_kept, step, funnel), style="dim")
     return table
 

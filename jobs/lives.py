@@ -63,6 +63,8 @@ class Life:
     pairs: list[Row] = field(default_factory=list)
     """Every pair that it was compared in: doc_id of the other, jaccard, and whether that linked them."""
     bucket: str | None = None
+    bypassed: str | None = None
+    """Reason of the policy that its score outweighed."""
     tokens: Row | None = None
     """shard, offset and length in tokens (EOS included), the text decoded from them, and whether it is the text."""
     text: str | None = None
@@ -154,6 +156,7 @@ class LifeReader:
         decided = self._beside("buckets", part, row, life)
         if not decided:
             return
+        life.bypassed = decided.get("bypassed")
         if decided["bucket"] is None:
             self._dropped_at(life, "buckets", part)
             return

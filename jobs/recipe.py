@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,9 +18,11 @@ from dataproc.stage import Stage, check_plan
 from dataproc.tokens.tokenizers import TokenizerConfig
 from jobs.mix import load_mix
 from stages.exact_dedup import ExactDedup
+from stages.flagged import Bypass, covers
 from stages.minhash_dedup import MinhashDedup
 from stages.registry import STAGES
 from stages.tokenize_text import TokenizeText
+from stages.url_dedup import UrlDedup
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -79,12 +81,13 @@ class DocumentsConfig(Config):
 
 
 class DedupConfig(Config):
-    """documents/ -> signatures/, dedup/: exact, then near duplicates among what is left."""
+    """documents/ -> signatures/, dedup/: equal URLs, then equal texts, then near duplicates among what is left."""
 
-    exact: ExactDedup | None = None  # off by default: null in a recipe must turn off what its parent has
+    url: UrlDedup | None = None  # off by default: null in a recipe must turn off what its parent has
+    exact: ExactDedup | None = None
     minhash: MinhashDedup | None = None
     keep: Literal["newest", "longest", "first"] = "newest"
-    """Which copy of a cluster stays: last captured, longest text, or least doc_id; doc_id breaks ties."""
+    """Which copy of equal or similar texts stays: last captured, longest text, or least doc_id; doc_id breaks ties."""
     partition_bytes: int = Field(256 << 20, gt=0)
     """Text per partition of an exchange; decides the number of intermediate parts, never the result."""
 
@@ -100,6 +103,8 @@ class PolicyConfig(Config):
 
     drop_flagged: tuple[str, ...] = ()
     """Reasons ("stage.rule", or "stage.*") of annotating stages that drop a document here."""
+    bypass: Bypass | None = None
+    """Score that outweighs such reasons."""
     stages: Stages
 
 
@@ -203,8 +208,36 @@ def _check_flags(recipe: Recipe) -> None:
         f"{stage}.{rule}" for stage, c in recipe.documents.stages.items() if c.annotate for rule in c.contract().rules
     }
     known |= {f"{reason.split('.')[0]}.*" for reason in known}
-    for reason in recipe.policy.drop_flagged:
+    _check_known(recipe.policy.drop_flagged, known, "policy.drop_flagged")
+    if recipe.policy.bypass is not None:
+        _check_bypass(recipe, recipe.policy.bypass, known, "policy.bypass")
+
+
+def _check_known(reasons: Iterable[str], known: Set[str], where: str) -> None:
+    for reason in reasons:
         if reason not in known:
+            raise ConfigError(f'{where} names "{reason}", which no annotating stage gives.{suggest(reason, known)}')
+
+
+def _check_bypass(recipe: Recipe, bypass: Bypass, known: Set[str], where: str) -> None:
+    """Refuse a bypass that could never help."""
+    dropping = recipe.policy.drop_flagged
+    if not dropping:
+        raise ConfigError(f"{where} needs reasons that drop, got none. List them in policy.drop_flagged.")
+    reasons = bypass.reasons or ()
+    _check_known(reasons, known, f"{where}.reasons")
+    for reason in reasons:
+        if not any(covers(reason, one) or covers(one, reason) for one in dropping):
             raise ConfigError(
-                f'policy.drop_flagged names "{reason}", which no annotating stage gives.{suggest(reason, known)}'
+                f'{where}.reasons must name what policy.drop_flagged drops by, got "{reason}".'
+                f"{suggest(reason, dropping)}"
             )
+    columns = {**recipe.document_columns(), **recipe.score_columns()}
+    for column in bypass.reads:
+        if column not in columns:
+            raise ConfigError(f'{where} reads column "{column}", which nobody writes.{suggest(column, columns)}')
+    kind = columns[bypass.column]
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise ConfigError(
+            f"{where}.column must be a column of numbers, got {bypass.column} of type {kind}. Name a score."
+        )

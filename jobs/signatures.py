@@ -1,4 +1,4 @@
-"""documents/ -> signatures/: the text hash, MinHash signature and shingle hashes of every document, as a sidecar."""
+"""documents/ -> signatures/: hashes of URL and text, MinHash signature and shingle hashes of each document."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from dataproc.tables import create_part, part_name, read_part
 from jobs.run import Run
 from stages.exact_dedup import text_hashes
 from stages.minhash_dedup import MinhashDedup, signatures
+from stages.url_dedup import url_hashes
 
 SCHEMA = pa.schema(
     [
         ("doc_id", pa.binary()),
         ("text_bytes", pa.int64()),
+        ("url_hash", pa.binary()),  # xxh3_128 of the canonical URL; null without one
         ("text_hash", pa.binary()),  # xxh3_128 of the text, white space folded
         ("minhash", pa.binary()),  # uint32 little-endian, bands x rows of them; null for a text without words
         ("shingles", pa.binary()),  # sorted unique uint64 little-endian
@@ -29,7 +31,7 @@ def declare_signatures(run: Run) -> Dataset:
     """Return the dataset signatures/."""
     minhash = run.recipe.dedup.minhash
     made_from = {
-        "version": 1,
+        "version": 2,
         "shingle_size": minhash and minhash.shingle_size,
         "hashes": minhash and [minhash.scheme, minhash.num_hashes, minhash.seed],
         "libraries": library_versions("numba"),
@@ -56,13 +58,14 @@ class SignaturesTask:
         name = part_name("signatures", part)
         size = 0
         with create_part(self.dataset.folder, name, SCHEMA) as out:
-            for batch in read_part(self.dataset.folder, "documents", part, ["doc_id", "text"]):
+            for batch in read_part(self.dataset.folder, "documents", part, ["doc_id", "url", "text"]):
                 text = batch["text"]
                 size += text.nbytes
                 nothing = {column: pa.nulls(batch.num_rows, pa.binary()) for column in ("minhash", "shingles")}
                 near = nothing if self.minhash is None else signatures(text, self.minhash)
                 sizes = pc.binary_length(text).cast(pa.int64())
-                columns = [batch["doc_id"], sizes, text_hashes(text), near["minhash"], near["shingles"]]
+                hashes = [url_hashes(batch["url"]), text_hashes(text)]
+                columns = [batch["doc_id"], sizes, *hashes, near["minhash"], near["shingles"]]
                 out.write(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
         counters = {"rows_in": out.rows, "bytes": size}
         return self.dataset.commit(part, {name: out.rows}, counters, time.perf_counter() - started)

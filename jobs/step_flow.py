@@ -30,6 +30,8 @@ class Rule:
     dropped: int
     flagged: int = 0
     """Rows marked by an annotating stage; they are not dropped here."""
+    bypassed: int = 0
+    """Rows that it would have dropped but for their score."""
     parts: tuple[int, ...] = ()
     """Up to EXAMPLE_PARTS parts in which it dropped rows, chosen by hash: where to look for examples."""
 
@@ -92,6 +94,7 @@ class Tally:
     seconds: float = 0.0
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     stages: dict[str, StageCounts] = field(default_factory=dict)
+    bypassed: Counter[str] = field(default_factory=Counter)  # by reason
     figures: Counter[str] = field(default_factory=Counter)  # bytes of several kinds
     records: Counter[str] = field(default_factory=Counter)
     bucket_docs: Counter[str] = field(default_factory=Counter)
@@ -108,6 +111,7 @@ class Tally:
         self.rows_kept += counters["rows_kept"]
         self.seconds += entry.seconds
         self.dropped.update(counters["dropped"])
+        self.bypassed.update(counters.get("bypassed", {}))
         self.figures.update({name: counters.get(name, 0) for name in ("bytes", "lost_bytes", "text_bytes")})
         self.records.update(counters.get("records", {}))
         self.bucket_docs.update(counters.get("bucket_docs", {}))
@@ -170,7 +174,10 @@ class Tally:
         flagged = {reason.partition(".")[2]: rows for reason, rows in count.flagged.items()} if count else {}
         rules, rows_in = [], left
         for rule in dict.fromkeys([*planned, *sorted({*dropped, *flagged}, key=lambda one: (-dropped[one], one))]):
-            rules.append(Rule(rule, left, dropped[rule], flagged.get(rule, 0), self._parts(f"{name}.{rule}")))
+            reason = f"{name}.{rule}"
+            rules.append(
+                Rule(rule, left, dropped[rule], flagged.get(rule, 0), self.bypassed[reason], self._parts(reason))
+            )
             left -= dropped[rule]
         return StageFlow(name, rows_in, left, tuple(rules), count.seconds if count else 0.0)
 

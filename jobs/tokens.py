@@ -10,9 +10,9 @@ from __future__ import annotations
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -23,17 +23,22 @@ from dataproc.exchange import Exchange, Rows
 from dataproc.ids import hash64
 from dataproc.schema import DROPPED
 from dataproc.shards import Dataset, Entry, library_versions, stages_made_from
-from dataproc.stage import BuiltStage, Drops, StageCounts, Transform, run_stages, with_columns
+from dataproc.stage import BuiltStage, StageCounts, Transform, run_stages, with_columns
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name, read_aligned
 from dataproc.tokens.shards import SOURCE_COLUMNS, ShardReport, TokenizerInfo, write_manifest, write_shard
 from jobs.documents import build_stages, check_conservation, dropped_rows
 from jobs.recipe import Recipe
 from jobs.run import Run
+from stages.flagged import drop_flagged
 from stages.tokenize_text import TokenizeText
 
-SIDECAR = pa.schema([("doc_id", pa.binary()), ("bucket", pa.string())])
-"""buckets/: the bucket of each document, null for those that dedup or the policy drops."""
+POLICY = "policy"
+"""The stage that decides about flagged documents, before the policy's own."""
+
+SIDECAR = pa.schema([("doc_id", pa.binary()), ("bucket", pa.string()), ("bypassed", pa.string())])
+"""buckets/: the bucket of each document, null for those that dedup or the policy drops; and the reason of the policy
+that its score outweighed, null for most."""
 
 MANIFESTS = "tokens/manifests"
 """The dataset of the buckets' manifest.json: done when all of tokens/ is."""
@@ -55,7 +60,12 @@ ENCODED = pa.schema(
 def declare_buckets(run: Run) -> Dataset:
     """Return the dataset buckets/."""
     policy = run.recipe.policy
-    made_from = {**stages_made_from(policy.stages), "drop_flagged": list(policy.drop_flagged)}
+    made_from = {
+        **stages_made_from(policy.stages),
+        "version": 2,
+        "drop_flagged": list(policy.drop_flagged),
+        "bypass": policy.bypass and policy.bypass.model_dump(mode="json"),
+    }
     return run.dataset("buckets", made_from, ["documents", "dedup", "scores"], run.num_parts)
 
 
@@ -74,15 +84,16 @@ class BucketsTask:
 
     @cached_property
     def _stages(self) -> list[BuiltStage]:
-        flagged = BuiltStage("policy", _drop_flagged(self.recipe.policy.drop_flagged))
-        return [*([flagged] if self.recipe.policy.drop_flagged else []), *build_stages(self.recipe.policy.stages)]
+        policy = self.recipe.policy
+        flagged = partial(drop_flagged, reasons=policy.drop_flagged, bypass=policy.bypass)
+        return [*([BuiltStage(POLICY, flagged)] if policy.drop_flagged else []), *build_stages(policy.stages)]
 
     def __call__(self, part: int) -> Entry:
         """Make one part and return its entry."""
         started = time.perf_counter()
         name, dropped_name = part_name("buckets", part), part_name("dropped/tokens", part)
         counts: dict[str, StageCounts] = {}
-        docs, text_bytes = Counter[str](), Counter[str]()
+        docs, text_bytes, bypassed = Counter[str](), Counter[str](), Counter[str]()
         rows_in = 0
         folder, keep_text = self.dataset.folder, self.recipe.documents.dropped_text
         with create_part(folder, name, SIDECAR) as out, create_part(folder, dropped_name, DROPPED) as dropped:
@@ -92,7 +103,9 @@ class BucketsTask:
                 kept, lost = run_stages(self._stages, unique, counts)
                 for rows in lost:
                     dropped.write(dropped_rows(rows, keep_text))
-                out.write(_sidecar(batch["doc_id"], kept))
+                sidecar = _sidecar(batch["doc_id"], kept, [kept, *lost])
+                out.write(sidecar)
+                bypassed.update(sidecar["bypassed"].drop_null().to_pylist())
                 if kept.num_rows:
                     docs.update(kept["bucket"].to_pylist())
                     for bucket, size in zip(
@@ -106,6 +119,7 @@ class BucketsTask:
             "rows_kept": docs.total(),
             "dropped": dict(reasons),
             "stages": {stage: count.as_dict() for stage, count in counts.items()},
+            "bypassed": {f"{POLICY}.{reason}": rows for reason, rows in bypassed.items()},
             "bucket_docs": dict(docs),
             "bucket_text_bytes": dict(text_bytes),
         }
@@ -114,7 +128,9 @@ class BucketsTask:
 
     def _columns(self) -> dict[str, list[str]]:
         """Return what is read of each dataset: what the policy stages need, and what dropped/ shows."""
-        reads = {column for stage in self.recipe.policy.stages.values() for column in stage.contract().reads}
+        policy = self.recipe.policy
+        reads = {column for stage in policy.stages.values() for column in stage.contract().reads}
+        reads |= {*policy.bypass.reads} if policy.bypass else set()
         documents, scores = self.recipe.document_columns(), self.recipe.score_columns()
         shown = {"doc_id", "url", "input", "position", "text", "flags"}
         return {
@@ -124,25 +140,19 @@ class BucketsTask:
         }
 
 
-def _drop_flagged(reasons: tuple[str, ...]) -> Transform:
-    """Return a transform that drops rows with one of the flags; "stage.*" stands for all rules of a stage."""
-
-    def transform(batch: pa.RecordBatch) -> pa.RecordBatch:
-        drops = Drops(batch)
-        flags = [row or [] for row in batch["flags"].to_pylist()]
-        for reason in reasons:
-            mask = [any(flag == reason or f"{flag.split('.')[0]}.*" == reason for flag in row) for row in flags]
-            drops.where(reason, mask)
-        return drops.mark()
-
-    return transform
+def _sidecar(ids: pa.Array, kept: pa.RecordBatch, judged: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Return SIDECAR rows for all ids: the bucket where the document was kept, and what it was spared, else nulls."""
+    columns = [_placed(ids, [kept], "bucket"), _placed(ids, judged, "bypassed")]
+    return pa.RecordBatch.from_arrays([ids, *columns], schema=SIDECAR)
 
 
-def _sidecar(ids: pa.Array, kept: pa.RecordBatch) -> pa.RecordBatch:
-    """Return SIDECAR rows for all ids: the bucket where the document was kept, else null."""
-    if not kept.num_rows:
-        return pa.RecordBatch.from_arrays([ids, pa.nulls(len(ids), pa.string())], schema=SIDECAR)
-    return pa.RecordBatch.from_arrays([ids, kept["bucket"].take(pc.index_in(ids, kept["doc_id"]))], schema=SIDECAR)
+def _placed(ids: pa.Array, batches: Sequence[pa.RecordBatch], column: str) -> pa.Array:
+    """Return a string column in the order of the ids, null for those that no batch has."""
+    having = [batch for batch in batches if batch.num_rows and column in batch.schema.names]
+    if not having:
+        return pa.nulls(len(ids), pa.string())
+    found = pa.concat_batches([batch.select(["doc_id", column]) for batch in having])
+    return found[column].take(pc.index_in(ids, found["doc_id"]))
 
 
 @dataclass(frozen=True)

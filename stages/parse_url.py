@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import pyarrow as pa
 
 from dataproc.stage import Contract, Stage, Transform, with_columns
+from dataproc.urls import host_of
 
 
 class ParseUrl(Stage):
@@ -27,13 +26,3 @@ class ParseUrl(Stage):
 def parse_url(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Add `host` (string) from `url`."""
     return with_columns(batch, {"host": pa.array([host_of(url) for url in batch["url"].to_pylist()], pa.string())})
-
-
-def host_of(url: str | None) -> str | None:
-    """Return the lower-case host of a URL; null for none and for what is no URL."""
-    if not url:
-        return None
-    try:
-        return urlsplit(url).hostname or None
-    except ValueError:  # an unclosed bracket of an IPv6 address, for one
-        return None

@@ -14,6 +14,7 @@ from stages.language_id import LanguageId
 from stages.parse_url import ParseUrl
 from stages.score import Score
 from stages.threshold import Threshold
+from stages.url_filter import UrlFilter
 
 STAGES: dict[str, type[Stage]] = {
     "assign_bucket": AssignBucket,
@@ -24,4 +25,5 @@ STAGES: dict[str, type[Stage]] = {
     "parse_url": ParseUrl,
     "score": Score,
     "threshold": Threshold,
+    "url_filter": UrlFilter,
 }

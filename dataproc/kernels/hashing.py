@@ -27,6 +27,15 @@ def hash_slices(
     return _hash_slices(data, starts, ends, np.uint64(seed))
 
 
+def hash_text(text: str) -> int:
+    """Return the XXH64 of one text in UTF-8.
+
+    Example: hash_text("a") == 0xD24EC4F1A98C6E5B
+    """
+    data = np.frombuffer(text.encode(), np.uint8)
+    return int(hash_slices(data, np.zeros(1, np.int64), np.array([len(data)]))[0])
+
+
 @kernel
 def _hash_slices(
     data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], seed: np.uint64

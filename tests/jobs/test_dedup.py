@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dataproc.ids import doc_id
 from dataproc.inputs import Unit, plan_units
 from dataproc.storage import Folder
 from jobs.dedup import run_dedup
+from jobs.dedup_evidence import read_evidence
 from jobs.documents import Located, run_documents
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe
@@ -33,21 +35,23 @@ class Document:
     row: int
     text: str
     date: str
+    url: str | None = None
 
     @property
     def id(self) -> bytes:
         return doc_id(self.name, self.row)
 
 
-def crawl_of(texts: list[str], files: int, folder: Path) -> list[Document]:
+def crawl_of(texts: list[str], files: int, folder: Path, urls: Sequence[str | None] | None = None) -> list[Document]:
     """Write the texts as JSONL files, row by row in turn; each is a day newer than the one before."""
     documents = []
     lines: list[list[str]] = [[] for _ in range(files)]
     for index, text in enumerate(texts):
         date = f"2024-01-{index % 28 + 1:02}T00:00:{index // 28:02}Z"
         file = lines[index % files]
-        documents.append(Document(f"{index % files}.jsonl", len(file), text, date))
-        file.append(json.dumps({"text": text, "date": date}))
+        url = urls[index] if urls else None
+        documents.append(Document(f"{index % files}.jsonl", len(file), text, date, url))
+        file.append(json.dumps({"text": text, "date": date, "url": url}))
     folder.mkdir(parents=True)
     for number, file in enumerate(lines):
         (folder / f"{number}.jsonl").write_text("\n".join(file) + "\n")
@@ -62,7 +66,7 @@ def dedup(crawl: Path, out: Path, engine: LocalEngine, **dedup: Any) -> dict[byt
             "description": "test",
             "source": "test",
             "documents": {"stages": {"extract_text": {}}},
-            "dedup": dedup,
+            "dedup": {"exact": {}, "minhash": {}, **dedup},
             "policy": {"stages": {}},
         },
         "test",
@@ -165,6 +169,73 @@ def test_failed_members_are_led_again(tmp_path: Path, engine: LocalEngine) -> No
     assert [document.id for document in dropped] == [documents[-2].id]
     assert found[documents[-2].id]["duplicate_of"] == documents[-1].id
     assert (tmp_path / "run" / "dedup" / "round-1" / "edges").is_dir()
+
+
+def versions() -> tuple[list[str], list[str | None]]:
+    """Return texts and URLs: 3 versions of one page, 2 texts with a URL of their own each, 4 without any.
+
+    The newest version of the page equals a text with another URL, which a third text nearly equals: from the oldest
+    version to the one kept are three steps, one of each kind of dedup.
+    """
+    body = article(500)
+    texts = [article(501), article(502), body, body.replace(" ", "  "), near(body, 3), *[article(503)] * 2]
+    page = ["http://www.a.example/p?utm_source=x", "https://a.example/p#top", "HTTPS://A.example:443/p"]
+    return [*texts, article(504), article(505)], [*page, "https://b.example/1", "https://b.example/2", *[None] * 4]
+
+
+def test_the_newest_version_of_a_url_stays(tmp_path: Path, engine: LocalEngine) -> None:
+    texts, urls = versions()
+    documents = crawl_of(texts, 2, tmp_path / "crawl", urls)
+    found = dedup(tmp_path / "crawl", tmp_path / "run", engine, url={})
+    rows = [found[document.id] for document in documents]
+    of = [row["duplicate_of"] for row in rows]
+    ids = [document.id for document in documents]
+    assert of == [ids[2], ids[2], ids[3], ids[4], None, ids[6], None, None, None]
+    kinds = ["dedup.url", "dedup.url", "dedup.exact", "dedup.minhash", None, "dedup.exact", None, None, None]
+    assert [row["dedup_reason"] for row in rows] == kinds
+    assert [row["cluster_size"] for row in rows] == [None, None, None, None, 5, None, 2, 1, 1]
+
+
+def test_url_dedup_has_its_own_keep_policy_and_is_off_by_default(tmp_path: Path, engine: LocalEngine) -> None:
+    texts, urls = [article(1) + " tail", article(2), article(3)[:300]], ["http://a.example/"] * 3
+    documents = crawl_of(texts, 1, tmp_path / "crawl", urls)
+    for keep, kept in (("newest", 2), ("longest", 0)):
+        found = dedup(tmp_path / "crawl", tmp_path / keep, engine, url={"keep": keep}, exact=None, minhash=None)
+        sizes = [found[document.id]["cluster_size"] for document in documents]
+        assert sizes == [3 if row == kept else None for row in range(3)]
+    off = dedup(tmp_path / "crawl", tmp_path / "off", engine)
+    assert [off[document.id]["cluster_size"] for document in documents] == [1, 1, 1]
+
+
+def test_url_dedup_is_the_same_for_any_partitions_and_workers(tmp_path: Path, engine: LocalEngine) -> None:
+    texts, _ = versions()
+    every = [*texts, *planted()]
+    urls = [f"http://{'www.' * (row % 2)}a.example/{row % 17}" if row % 3 else None for row in range(len(every))]
+    crawl_of(every, 3, tmp_path / "crawl", urls)
+    one = dedup(tmp_path / "crawl", tmp_path / "one", engine, url={})
+    assert {row["dedup_reason"] for row in one.values()} == {None, "dedup.url", "dedup.exact", "dedup.minhash"}
+    assert sum(row["cluster_size"] or 0 for row in one.values()) == len(every)
+    with LocalEngine(workers=1) as alone:
+        many = dedup(tmp_path / "crawl", tmp_path / "many", alone, url={}, partition_bytes=3000)
+    assert many == one
+    for name in ("dedup", "dropped/dedup", "signatures"):
+        parts = sorted(path.name for path in (tmp_path / "one" / name).glob("part-*"))
+        assert len(parts) == 3
+        for part in parts:
+            assert (tmp_path / "one" / name / part).read_bytes() == (tmp_path / "many" / name / part).read_bytes()
+
+
+def test_the_evidence_leads_through_every_kind_of_dedup(tmp_path: Path, engine: LocalEngine) -> None:
+    texts, urls = versions()
+    documents = crawl_of(texts, 1, tmp_path / "crawl", urls)
+    dedup(tmp_path / "crawl", tmp_path / "run", engine, url={})
+    evidence = read_evidence(Folder(tmp_path / "run"), documents[0].id, 0)
+    ids = [document.id for document in documents]
+    hops = [(ids[2], 2, "dedup.url"), (ids[3], 3, "dedup.exact"), (ids[4], 4, "dedup.minhash")]
+    assert evidence.keepers == hops
+    assert [(pair.a, pair.b) for pair in evidence.links] == [(ids[3], ids[4])]
+    members = {(one, reason) for one, _, reason in evidence.members}
+    assert members == {(ids[4], ""), (ids[3], "dedup.minhash"), (ids[2], "dedup.exact"), (ids[1], "dedup.url")}
 
 
 def test_documents_without_words_are_no_near_duplicates(tmp_path: Path, engine: LocalEngine) -> None:
