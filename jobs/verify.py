@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from dataproc.errors import InputError, ShardError
 from dataproc.shards import Dataset, File, description_name, entry_name, read_description, read_entry
 from dataproc.storage import CHECK_BLOCK_BYTES, Folder, block_checksums
-from dataproc.tables import part_name, read_aligned
+from dataproc.tables import open_parquet, part_name, read_aligned
 from dataproc.tokens.verify import verify_bucket
 from jobs.funnel import read_record
 
@@ -154,7 +154,7 @@ def _metadata(folder: Folder, file: File, damaged: Sequence[int]) -> pq.FileMeta
     with folder.open(file.name) as opened:
         opened.seek(-8, os.SEEK_END)  # the footer's length, and "PAR1"
         start = file.bytes - 8 - int.from_bytes(opened.read(4), "little")
-        return None if start < (damaged[-1] + 1) * CHECK_BLOCK_BYTES else pq.ParquetFile(opened).metadata
+        return None if start < (damaged[-1] + 1) * CHECK_BLOCK_BYTES else open_parquet(opened).metadata
 
 
 def _rows_at(metadata: pq.FileMetaData, start: int, stop: int) -> str:
