@@ -68,7 +68,7 @@ def verify_run(folder: Folder) -> Iterator[Problem]:
             yield Problem(f"tokens/{bucket}", str(found))
 
 
-_UNREADABLE = (ValueError, TypeError, KeyError)  # what damaged JSON gives
+_UNREADABLE = (ShardError, ValueError, TypeError, KeyError)  # what damaged JSON gives
 
 
 def _verify_entries(folder: Folder, dataset: str) -> Iterator[Problem]:
@@ -105,7 +105,8 @@ def _done(folder: Folder, dataset: str) -> set[int]:
 
 
 def _unreadable(file: str, error: Exception) -> Problem:
-    return Problem(file, f"the manifest must be as it was written, got {error!r}. Rebuild it with --redo.")
+    told = f"the manifest must be as it was written, got {type(error).__name__}: {error}"
+    return Problem(file, told if isinstance(error, ShardError) else f"{told}. Rebuild its step with --redo.")
 
 
 def _datasets(folder: Folder) -> list[str]:
