@@ -13,6 +13,8 @@ ENGINE ?= local
 OUT ?=
 WORKERS ?=
 LIMIT ?=
+LIMIT_DOCS ?=
+ROOT ?=
 # make test
 SLOW ?=
 ARGS ?=
@@ -20,7 +22,7 @@ ARGS ?=
 UPGRADE ?=
 
 # Extras that tests need, beside the group `dev`.
-TEST_EXTRAS := datasketch,lz4,tokenizers,torch
+TEST_EXTRAS := datasketch,lz4,s3,tokenizers,torch
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev pipeline test test-slow lint format docs lock clean
@@ -28,7 +30,7 @@ TEST_EXTRAS := datasketch,lz4,tokenizers,torch
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make pipeline takes CRAWL=sample|path|glob RECIPE=default OUT= ENGINE=local WORKERS= LIMIT=; make test takes SLOW=1 ARGS="
+	@echo "  make pipeline takes CRAWL=sample|CC-MAIN-...|path|glob RECIPE=default OUT= ENGINE=local WORKERS= LIMIT= LIMIT_DOCS= ROOT=; make test takes SLOW=1 ARGS="
 
 setup: $(VENV)/.installed ## Make .venv with what a run on one machine needs
 
@@ -52,7 +54,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 pipeline: setup ## Run a crawl through to tokens: make pipeline CRAWL=sample
 	$(strip $(BIN)/dataproc run --crawl '$(CRAWL)' --recipe '$(RECIPE)' --engine '$(ENGINE)' \
-		$(if $(OUT),--out '$(OUT)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT)))
+		$(if $(OUT),--out '$(OUT)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT)) \
+		$(if $(LIMIT_DOCS),--limit-docs $(LIMIT_DOCS)) $(if $(ROOT),--root '$(ROOT)'))
 
 test: setup-dev ## Run the tests; SLOW=1 includes the slow ones
 	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow") $(ARGS)

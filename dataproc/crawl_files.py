@@ -1,32 +1,42 @@
-"""The files of a crawl: a file, a folder, a glob, or a list of paths, local or on any fsspec URL.
+"""The files of a crawl: a file, a folder, a glob, a list of paths or a Common Crawl id, local or on any fsspec URL.
 
 `input`, the name of a file in ids and datasets, is its path below the crawl root, so that a crawl that moves keeps
 its ids: below the folder; below the last folder of a glob before its first wildcard; the name alone of a single file;
-the line without scheme and host in a list of paths.
+the line without scheme and host in a list of paths, as which a Common Crawl id is taken.
 """
 
 from __future__ import annotations
 
 import gzip
 import posixpath
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import fsspec
 from fsspec.core import has_magic
-from fsspec.implementations.local import LocalFileSystem
 
 from dataproc.errors import InputError
+from dataproc.remote import file_size, is_local, is_missing, open_input, open_store, retried
 
 # Formats by the end of a name; the compressions are those of dataproc.members.codec_of.
 FORMATS = {
     **dict.fromkeys((".warc", ".warc.gz", ".warc.zst", ".warc.lz4"), "warc"),
+    **dict.fromkeys((".wet", ".wet.gz", ".wet.zst", ".wet.lz4"), "warc"),
     **dict.fromkeys((".jsonl", ".jsonl.gz", ".jsonl.zst"), "jsonl"),
+    ".parquet": "parquet",
 }
+SPLITTABLE = (".jsonl", ".parquet")  # compressed files and WARC have no places where a reader could start
 LISTS = (".txt", ".paths", ".txt.gz", ".paths.gz")
+
+SIZE_THREADS = 16
+SIZE_WINDOW = 64
+
+COMMON_CRAWL = "https://data.commoncrawl.org"
+COMMON_CRAWL_ID = re.compile(r"CC-MAIN-\d{4}(-\d{2,4})?")
 
 
 @dataclass(frozen=True)
@@ -43,49 +53,71 @@ class CrawlFile:
         return FORMATS[_suffix(self.input)]
 
 
-def find_files(crawl: str) -> list[CrawlFile]:
-    """Return the files of a crawl; their sizes may still be unknown."""
+def find_files(crawl: str, root: str | None = None) -> list[CrawlFile]:
+    """Return the files of a crawl; their sizes may still be unknown.
+
+    `root` is where the lines of a list start: by default its own folder, of a Common Crawl id COMMON_CRAWL.
+    """
     if not crawl:
         raise InputError("crawl must name a file, a folder, a glob, or a list of paths, got nothing. Give one.")
-    fs, path = _open_fs(crawl)
+    if COMMON_CRAWL_ID.fullmatch(crawl):
+        return _common_crawl(crawl, (root or COMMON_CRAWL).rstrip("/"))
+    fs, path = open_store(crawl)
     path = path.rstrip("/") or "/"
-    if crawl.lower().endswith(LISTS) and not fs.isdir(path):
-        return _listed(crawl)
-    if fs.isfile(path):
+    if crawl.lower().endswith(LISTS) and not (is_local(fs) and fs.isdir(path)):
+        return _listed(crawl, root)
+    # A store is not asked whether a path with a known ending is a file; reading it will tell.
+    if fs.isfile(path) if is_local(fs) else _suffix(path) and not has_magic(path):
         if not _suffix(path):
             raise InputError(f"{crawl} must end in one of {_formats()}, or be a list of paths in {', '.join(LISTS)}.")
         return [CrawlFile(posixpath.basename(path), _location(fs, path))]
-    if fs.isdir(path):
-        root, found = path, fs.find(path, detail=True)
-    elif has_magic(path):
-        root, found = posixpath.dirname(path[: _first_wildcard(path)]), fs.glob(path, detail=True)
+    if has_magic(path) and not (is_local(fs) and fs.isdir(path)):
+        base = posixpath.dirname(path[: _first_wildcard(path)])
+        found = retried(crawl, lambda: fs.glob(path, detail=True))
         found = {name: info for name, info in found.items() if info["type"] == "file"}
         if not found:
             raise InputError(
                 f"{crawl} must match a file, got none. Quote the pattern so that the shell leaves it alone."
             )
+    elif retried(crawl, lambda: fs.isdir(path)):
+        base, found = path, retried(crawl, lambda: fs.find(path, detail=True))
     else:
-        raise InputError(f"{crawl} must exist. Give a file, a folder, a glob, or a list of paths that does.")
-    names = {posixpath.relpath(name, root): name for name in found}
+        raise InputError(
+            f"{crawl} must exist. Give a file, a folder, a glob, a list of paths, or a Common Crawl id such as"
+            " CC-MAIN-2024-51."
+        )
+    names = {posixpath.relpath(name, base): name for name in found}
     known = [below for below in names if _suffix(below) and not _hidden(below)]
     if not known:
         others = Counter(posixpath.splitext(below)[1] or "no suffix" for below in names)
         seen = ", ".join(f"{count} x {suffix}" for suffix, count in others.most_common(5)) or "no file"
         raise InputError(f"{crawl} must hold files that end in one of {_formats()}, got {seen}. Give another folder.")
-    return [CrawlFile(below, _location(fs, names[below]), found[names[below]].get("size", -1)) for below in known]
+    return [CrawlFile(below, _location(fs, names[below]), _size(found[names[below]])) for below in known]
 
 
-def _listed(crawl: str) -> list[CrawlFile]:
-    """Return the files named by the lines of a list."""
-    fs, path = _open_fs(crawl)
+def _common_crawl(crawl: str, root: str) -> list[CrawlFile]:
+    """Return the WARC files of a crawl of Common Crawl, below whatever has its layout."""
+    listing = f"{root}/crawl-data/{crawl}/warc.paths.gz"
     try:
-        with fs.open(path, "rb", compression="infer") as file:
-            lines = file.read().decode().splitlines()
-    except (FileNotFoundError, PermissionError) as error:
-        raise InputError(f"{crawl} must exist. Give a file, a folder, a glob, or a list of paths that does.") from error
+        return _listed(listing, root)
+    except InputError as error:
+        if not is_missing(error):
+            raise
+        raise InputError(
+            f"{crawl} must be a crawl of Common Crawl, got no {listing}."
+            " The ids are listed at https://index.commoncrawl.org/."
+        ) from error
+
+
+def _listed(crawl: str, root: str | None) -> list[CrawlFile]:
+    """Return the files named by the lines of a list."""
+    try:
+        with open_input(crawl) as file:
+            data = file.read()
+        lines = (gzip.decompress(data) if crawl.lower().endswith(".gz") else data).decode().splitlines()
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{crawl} must be a list of paths in UTF-8, one a line, got {error}.") from error
-    folder = posixpath.dirname(_location(fs, path))
+    folder = root or posixpath.dirname(_location(*open_store(crawl)))
     files = []
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line or line.startswith("#"):
@@ -102,38 +134,32 @@ def _listed(crawl: str) -> list[CrawlFile]:
 
 
 def with_sizes(files: Sequence[CrawlFile]) -> Iterator[CrawlFile]:
-    """Yield the files with their sizes, asked of a store all at once; raises InputError for one that is not there."""
-    stores: dict[int, tuple[Any, list[tuple[CrawlFile, str]]]] = {}
-    for file in files:
-        if file.bytes < 0:
-            fs, path = _open_fs(file.location)
-            stores.setdefault(id(fs), (fs, []))[1].append((file, path))
-    sizes: dict[str, int] = {}
-    for fs, wanted in stores.values():
-        try:
-            found = fs.sizes([path for _, path in wanted])
-        except FileNotFoundError as error:
-            raise InputError(f"{error.filename or error} must exist. Correct the list of paths.") from error
-        sizes.update({file.input: size for (file, _), size in zip(wanted, found, strict=True)})
-    for file in files:
-        size = sizes.get(file.input, file.bytes)
-        yield file if size is None else replace(file, bytes=size)
+    """Yield the files with their sizes; a store is asked for those of the first file and of files that can be split.
+
+    Raises InputError for a file that is not there, when its turn comes: the first tells of a store that refuses us.
+    """
+    yield from map(_sized, files[:1])
+    with ThreadPoolExecutor(SIZE_THREADS) as pool:
+        for start in range(1, len(files), SIZE_WINDOW):
+            yield from pool.map(_sized_if_needed, files[start : start + SIZE_WINDOW])
 
 
-def _open_fs(url: str) -> tuple[Any, str]:
-    try:
-        fs, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        raise InputError(
-            f"{url}: {error}. Install what this kind of URL needs, e.g. pip install 'dataproc-llm[s3]'."
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{url} must be a path or a URL that fsspec knows, got: {error}.") from error
-    return fs, path
+def _sized(file: CrawlFile) -> CrawlFile:
+    return file if file.bytes >= 0 else replace(file, bytes=file_size(file.location))
+
+
+def _sized_if_needed(file: CrawlFile) -> CrawlFile:
+    needed = file.input.lower().endswith(SPLITTABLE) or is_local(open_store(file.location)[0])
+    return _sized(file) if needed else file
 
 
 def _location(fs: Any, path: str) -> str:
-    return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+    return path if is_local(fs) else str(fs.unstrip_protocol(path))
+
+
+def _size(info: dict[str, Any]) -> int:
+    size = info.get("size")
+    return -1 if size is None else int(size)
 
 
 def _suffix(name: str) -> str:

@@ -2,7 +2,7 @@
 
 A file without compression can be read in byte ranges: a range owns the lines that start inside it. A line that is no
 document is a failure of one of these causes, and the next line goes on: `invalid_utf8`, `invalid_json`,
-`not_an_object`, `no_text` (missing or not a string), `too_long`. What follows damage in a compressed file (`corrupt`,
+`not_an_object`, `no_text` (missing or no string), `too_long`. What follows damage in a compressed file (`corrupt`,
 `cut`, `garbage`) is lost: the numbers of its lines cannot be known. So is a compressed file whose name does not say so
 (`compressed`), since its ranges were planned as those of lines. Lines of white space count as lines but are no
 documents.
@@ -17,23 +17,10 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from dataproc.config import Config
+from dataproc.columns import InputColumns, first_string
 from dataproc.members import BLOCK_BYTES, Codec, Members, Window, codec_of
 from dataproc.raw import RawRows, ReadReport, utc_time
 from dataproc.text import clean_text
-
-
-class JsonlColumns(Config):
-    """The keys of a line's object that make a document; "a.b" is key b of the object under key a."""
-
-    text: str = "text"
-    """The document's text, a string."""
-
-    url: str | None = "url"
-    """Its address; anything but a string reads as null."""
-
-    date: str | None = "date"
-    """Its capture time, in any usual form of ISO 8601; anything else reads as null."""
 
 
 def read_jsonl(
@@ -46,7 +33,8 @@ def read_jsonl(
     first_row: int = 0,
     batch_bytes: int,
     max_record_bytes: int,
-    columns: JsonlColumns,
+    max_docs: int = -1,
+    columns: InputColumns,
 ) -> Iterator[pa.RecordBatch]:
     r"""Yield the documents of a JSON Lines file in its order as batches of `schema.RAW` of about `batch_bytes`.
 
@@ -55,7 +43,7 @@ def read_jsonl(
     Lines over `max_record_bytes` are failures. A batch may be empty: it is the time to take many failures.
     Example: the line {"text": "a\r\nb", "url": "http://c/"} gives text "a\nb" and url "http://c/"; html is null.
     """
-    window, rows = Window(file), RawRows(input_name, batch_bytes)
+    window, rows = Window(file), RawRows(input_name, batch_bytes, max_docs)
     codec = codec_of(input_name)
     if codec is None and codec_of(input_name, window.exactly(0, 4)):
         if start == 0:
@@ -76,8 +64,10 @@ def read_jsonl(
             row += 1
             if rows.full or report.full:
                 yield rows.take()
+            if rows.done:
+                break
         if codec:
-            report.record_bytes["line"] += window.size
+            report.record_bytes["line"] += window.read_bytes if rows.done else window.size
     except _Broken as broken:
         report.fail(row, broken.cause, window.size - broken.read_bytes)
         report.record_bytes["line"] += broken.read_bytes
@@ -139,7 +129,7 @@ def _lines(chunks: Iterator[bytes], max_bytes: int) -> Iterator[tuple[bytes | No
 
 
 def _add_line(
-    rows: RawRows, line: bytes | None, row: int, stored_bytes: int, report: ReadReport, columns: JsonlColumns
+    rows: RawRows, line: bytes | None, row: int, stored_bytes: int, report: ReadReport, columns: InputColumns
 ) -> None:
     """Add a line's document to the rows, or its failure to the report."""
     if line is not None and not line.strip():
@@ -149,20 +139,20 @@ def _add_line(
         if line is None:
             raise _NoDocument("too_long")
         document = _parse(line)
-        text = _value(document, columns.text)
-        if not isinstance(text, str):
+        text = first_string(document, columns.text)
+        if text is None:
             raise _NoDocument("no_text")
     except _NoDocument as cause:
         report.records["line"] += 1
         report.fail(row, str(cause), stored_bytes)
         return
     report.count("line", stored_bytes)
-    url, date = (_value(document, name) if name else None for name in (columns.url, columns.date))
+    url, date = first_string(document, columns.url), first_string(document, columns.date)
     rows.add(
         position=row,
         length=stored_bytes or -1,
-        url=clean_text(url) if isinstance(url, str) else None,
-        date=utc_time(date) if isinstance(date, str) else None,
+        url=None if url is None else clean_text(url),
+        date=utc_time(date),
         text=clean_text(text),
     )
 
@@ -177,12 +167,3 @@ def _parse(line: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _NoDocument("not_an_object")
     return document
-
-
-def _value(document: dict[str, Any], name: str) -> Any:
-    """Return the value of a key or of a path of keys; null when there is none."""
-    if name in document:
-        return document[name]
-    head, dot, rest = name.partition(".")
-    inner = document.get(head)
-    return _value(inner, rest) if dot and isinstance(inner, dict) else None

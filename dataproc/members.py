@@ -97,6 +97,11 @@ class Window:
             self._block, self._offset, skip = self._file.read(BLOCK_BYTES), offset, 0
         return memoryview(self._block)[skip : skip + num_bytes]
 
+    @property
+    def read_bytes(self) -> int:
+        """Return the offset behind the last byte read from the file."""
+        return self._offset + len(self._block)
+
     def exactly(self, offset: int, num_bytes: int) -> bytes:
         """Return the bytes at `offset`, fewer only at the file's end."""
         data = b""

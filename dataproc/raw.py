@@ -35,6 +35,14 @@ class ReadReport:
     lost_bytes: int = 0  # stored bytes that nothing was read from
     input_bytes: int = 0
 
+    def count_bytes(self, kind: str, stored_bytes: int) -> None:
+        """Add the stored bytes of records that were counted one by one."""
+        self.record_bytes[kind] += stored_bytes
+
+    def stop(self) -> None:
+        """Take what was read so far as the whole input: the reader has all the documents it was asked for."""
+        self.input_bytes = sum(self.record_bytes.values()) + self.lost_bytes
+
     @property
     def full(self) -> bool:
         """Tell whether the failures should be taken before more of the unit is read: some files are nothing else."""
@@ -57,27 +65,34 @@ class ReadReport:
 
 
 class RawRows:
-    """Collects documents of one input until they weigh `batch_bytes`.
+    """Collects documents of one input until they weigh `batch_bytes`, and at most `max_docs` (-1 = all).
 
     Example: rows = RawRows("a.jsonl", 1 << 20); rows.add(position=0, text="hi"); rows.full -> False; rows.take() -> 1
     row
     """
 
-    def __init__(self, input_name: str, batch_bytes: int) -> None:
+    def __init__(self, input_name: str, batch_bytes: int, max_docs: int = -1) -> None:
         self._input = input_name
         self._batch_bytes = batch_bytes
+        self._left = max_docs
         self._rows: list[dict[str, Any]] = []
         self._bytes = 0
 
     @property
     def full(self) -> bool:
-        """Tell whether the rows weigh a batch; a batch is at most one document larger."""
-        return self._bytes >= self._batch_bytes
+        """Tell whether the rows are to be taken: they weigh a batch, or one document more, or are the last."""
+        return self._bytes >= self._batch_bytes or self.done
+
+    @property
+    def done(self) -> bool:
+        """Tell whether the reader may stop: the input has given as many documents as it was asked for."""
+        return self._left == 0
 
     def add(self, *, position: int, length: int = -1, **columns: Any) -> None:
         """Add one document: any of the columns of RAW; those left out are null."""
         row = {"doc_id": doc_id(self._input, position), "input": self._input, "position": position, "length": length}
         self._rows.append({**row, **columns})
+        self._left -= 1
         self._bytes += len(columns.get("html") or columns.get("text") or "") + 256
 
     def take(self) -> pa.RecordBatch:

@@ -19,13 +19,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dataproc.http_message import MAX_HEADER_BYTES, Headers, header_end, parse_fields
+from dataproc.http_message import MAX_HEADER_BYTES, Headers, header_end, media_type, parse_fields
 from dataproc.members import RECORD_START, Members, Piece, Window, codec_of
 from dataproc.raw import ReadReport
 
-DOCUMENT_TYPES = ("response", "resource")
 LOOKAHEAD_BYTES = 8
-KNOWN_TYPES = (*DOCUMENT_TYPES, "warcinfo", "request", "metadata", "revisit", "conversion", "continuation")
+KNOWN_TYPES = ("response", "resource", "warcinfo", "request", "metadata", "revisit", "conversion", "continuation")
 
 _START = b"WARC/"
 _VERSION = re.compile(rb"WARC/\d\.\d+[ \t]*\r?\n", re.IGNORECASE)
@@ -59,6 +58,12 @@ def read_records(window: Window, input_name: str, report: ReadReport, max_record
 def first_value(fields: Headers, name: str) -> str | None:
     """Return the first value of a field, None when there is none."""
     return next(iter(fields.get(name, [])), None)
+
+
+def is_document(kind: str, fields: Headers) -> bool:
+    """Tell whether a record is a document: a response, a resource, or a text that a page was converted to (WET)."""
+    text = kind == "conversion" and media_type(first_value(fields, "content-type"))[0] == "text/plain"
+    return text or kind in ("response", "resource")
 
 
 class _Source:
@@ -195,7 +200,7 @@ class _Run:
             length = self._stored_end() - self._start if alone else -1
         self._first_kind = self._first_kind or kind
         self._report.count(kind, 0 if self._compressed else length)
-        if missing == "cut" and kind not in DOCUMENT_TYPES:
+        if missing == "cut" and not is_document(kind, fields):
             self._report.fail(place, "cut", 0)
         if "warc-segment-number" in fields:  # what is missing is in continuation records
             missing = missing or "cut"

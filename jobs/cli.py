@@ -47,7 +47,10 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; defa
 def run(
     crawl: Annotated[
         str,
-        typer.Option(help='"sample", or a file, folder, glob or .txt list of WARC or JSONL files, local or any URL.'),
+        typer.Option(
+            help='"sample", a Common Crawl id, or a file, folder, glob or list of WARC, WET, Parquet or JSONL files,'
+            " local or any URL."
+        ),
     ],
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or the path of a .yaml file.")] = "default",
     out: Annotated[
@@ -56,6 +59,17 @@ def run(
     engine: Annotated[EngineName, typer.Option(help="Where the work is done.")] = EngineName.local,
     workers: Workers = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first N files of the crawl.")] = None,
+    limit_docs: Annotated[
+        int | None, typer.Option(min=1, help="Read only the first N documents; to plan that, they are read once more.")
+    ] = None,
+    root: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where the paths of a list start; for a Common Crawl id, e.g. s3://commoncrawl"
+            " instead of https://data.commoncrawl.org.",
+        ),
+    ] = None,
     redo: Annotated[
         str | None,
         typer.Option(
@@ -72,7 +86,7 @@ def run(
     from jobs.pipeline import Order
     from jobs.recipe import load_recipe
 
-    order = Order(crawl, load_recipe(recipe), recipe, limit)
+    order = Order(crawl, load_recipe(recipe), recipe, limit, limit_docs, root)
     _run(order, Folder(out or order.default_out()), workers, redo, reuse)
 
 

@@ -45,7 +45,7 @@ def declare_documents(run: Run) -> Dataset:
     made_from = {
         "documents": stages_made_from(recipe.documents.stages),
         "dropped_text": recipe.documents.dropped_text,
-        "input": recipe.input.model_dump(mode="json"),
+        "input": recipe.input.model_dump(mode="json", exclude={"block_bytes"}),
         "libraries": library_versions("brotli", "zstandard"),
     }
     return run.dataset("documents", made_from, ["units"], run.num_parts)
@@ -64,7 +64,7 @@ def run_documents(run: Run, units: Sequence[Located]) -> None:
     told = ", ".join(f"{rows} x {name}" for name, rows in failed.most_common()) or "empty files"
     raise InputError(
         f"the input must hold a document, got none in {len(units)} units, the first of {units[0].location}: {told}."
-        " Give files that are what their names say, and their keys in input.jsonl."
+        " Give files that are what their names say, and name their fields in input.columns."
     )
 
 

@@ -72,6 +72,9 @@ class Order:
     recipe: Recipe
     recipe_name: str
     limit_files: int | None = None
+    limit_docs: int | None = None
+    root: str | None = None
+    """Where the paths of a list start; where Common Crawl is, for one of its ids."""
 
     def default_out(self) -> str:
         """Return runs/CRAWL-RECIPE, each by its last name without wildcards and suffixes.
@@ -85,8 +88,7 @@ class Order:
 
 def read_order(folder: Folder) -> Order:
     """Return the order that run.json records; raises InputError without one, ConfigError for one of another version."""
-    order = read_record(folder)["order"]
-    return Order(order["crawl"], read_recipe(folder), order["recipe_name"], order["limit_files"])
+    return Order(**{**read_record(folder)["order"], "recipe": read_recipe(folder)})
 
 
 def run_pipeline(
@@ -107,7 +109,9 @@ def run_pipeline(
     if reuse is not None and read_description(Folder(reuse), "units") is None:
         raise InputError(f"--reuse must name a run, got {reuse}, which has no manifests/units. Give the OUT of a run.")
     crawl = str(SAMPLE) if order.crawl == "sample" else order.crawl
-    inputs = plan_units(crawl, unit_bytes=order.recipe.input.unit_bytes, limit_files=order.limit_files)
+    inputs = plan_units(
+        crawl, order.recipe.input, root=order.root, limit_files=order.limit_files, limit_docs=order.limit_docs
+    )
     with closing(LocalEngine(workers or os.cpu_count() or 1)) as engine:
         run = Run(folder, order.recipe, engine, progress, inputs.units.num_rows)
         _write_units(run, inputs)
@@ -220,12 +224,7 @@ def _reuse(dataset: Dataset, other: Folder) -> bool:
 def _write_record(run: Run, order: Order) -> None:
     """Write run.json: what was asked, with which versions, on what; for people and for resume, never compared."""
     record: dict[str, Any] = {
-        "order": {
-            "crawl": order.crawl,
-            "recipe_name": order.recipe_name,
-            "recipe": order.recipe.model_dump(mode="json"),
-            "limit_files": order.limit_files,
-        },
+        "order": {**vars(order), "recipe": order.recipe.model_dump(mode="json")},
         "seed": order.recipe.seed,
         "fingerprints": run.fingerprints,
         "versions": {

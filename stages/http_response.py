@@ -25,7 +25,7 @@ SNIFFED_BYTES = 1445
 
 
 class HttpResponse(Stage):
-    """Keep whole pages that a server gave as such; rows of text inputs pass untouched."""
+    """Keep whole pages that a server gave as such; texts pass, unless they lack their end."""
 
     statuses: tuple[int, ...] | None = (200,)
     """HTTP status codes kept; null keeps all. Captures without one (`resource` records) are kept."""
@@ -48,7 +48,7 @@ class HttpResponse(Stage):
             "empty": True,
         }
         return Contract(
-            reads=("html", "http_status", "content_type", "truncated"),
+            reads=("html", "text", "http_status", "content_type", "truncated"),
             rules=tuple(rule for rule, on in active.items() if on),
         )
 
@@ -60,12 +60,13 @@ class HttpResponse(Stage):
 def http_response(batch: pa.RecordBatch, config: HttpResponse) -> pa.RecordBatch:
     """Mark captures that are no whole pages.
 
-    batch: N rows, needs html (large_binary), http_status (int32), content_type and truncated (string). Adds nothing but
-    the drop columns; drop_value is the status for `statuses`, the length of the part for `drop_truncated`.
+    batch: N rows, needs html (large_binary), text (large_string), http_status (int32), content_type and truncated
+    (string). Adds nothing but the drop columns; drop_value is the status for `statuses`, the length of the part for
+    `drop_truncated`.
     `empty`: a capture without a body. Example: status 404 -> statuses, 404.
     """
     capture = pc.is_valid(batch["html"])
-    num_bytes = pc.fill_null(pc.binary_length(batch["html"]), 0)
+    num_bytes = pc.coalesce(pc.binary_length(batch["html"]), pc.binary_length(batch["text"]), pa.scalar(0, pa.int64()))
     drops = Drops(batch)
     if config.statuses is not None:
         wanted = pc.is_in(batch["http_status"], value_set=pa.array([*config.statuses], pa.int32()))
@@ -75,7 +76,7 @@ def http_response(batch: pa.RecordBatch, config: HttpResponse) -> pa.RecordBatch
         wanted = pc.is_in(batch["content_type"], value_set=pa.array([*config.content_types], pa.string()))
         drops.where("content_types", pc.and_(capture, pc.invert(pc.or_(wanted, _sniffed(batch)))))
     if config.drop_truncated:
-        drops.where("drop_truncated", pc.and_(capture, pc.is_valid(batch["truncated"])), num_bytes)
+        drops.where("drop_truncated", pc.is_valid(batch["truncated"]), num_bytes)
     drops.where("empty", pc.and_(capture, pc.equal(num_bytes, 0)), 0)
     return drops.mark()
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from dataproc.columns import InputColumns
 from dataproc.errors import InputError
 from dataproc.inputs import UNITS, InputConfig, Inputs, ReadReport, Unit, plan_units, read_unit
 from tests.dataproc.warc_files import members, page_record
@@ -22,7 +25,7 @@ def put(folder: Path, *names: str, data: bytes = b"x") -> None:
 
 
 def planned(crawl: object, **options: Any) -> list[tuple[str, str]]:
-    inputs = plan_units(str(crawl), unit_bytes=1 << 20, **options)
+    inputs = plan_units(str(crawl), InputConfig(unit_bytes=1 << 20), **options)
     assert inputs.units.schema == UNITS
     return list(zip(inputs.units["input"].to_pylist(), inputs.locations.to_pylist(), strict=True))
 
@@ -50,7 +53,7 @@ def test_folder_is_searched_to_its_depth(tmp_path: Path) -> None:
 
 def test_single_file_is_named_by_itself(tmp_path: Path) -> None:
     put(tmp_path, "in/a[1].warc.gz", data=b"12345")
-    inputs = plan_units(str(tmp_path / "in/a[1].warc.gz"), unit_bytes=1)
+    inputs = plan_units(str(tmp_path / "in/a[1].warc.gz"), InputConfig(unit_bytes=1))
     assert units(inputs) == [Unit(0, "a[1].warc.gz", "warc", 0, -1, 0, 5)]
 
 
@@ -70,9 +73,9 @@ def test_list_of_paths(tmp_path: Path) -> None:
     put(tmp_path, "list.txt.gz", data=gzip.compress("\n".join(lines).encode()))
     absolute = f"{tmp_path}/crawl/a.warc.gz".lstrip("/")
     for name in ("list.paths", "list.txt.gz"):
-        inputs = plan_units(str(tmp_path / name), unit_bytes=1 << 20)
+        inputs = plan_units(str(tmp_path / name), InputConfig(unit_bytes=1 << 20))
         found = dict(zip(inputs.units["input"].to_pylist(), inputs.units["bytes"].to_pylist(), strict=True))
-        assert found == {"crawl/b.jsonl": 1, absolute: 1, "deep/c.warc.gz": 3}
+        assert found == {"crawl/b.jsonl": 1, absolute: 1, "deep/c.warc.gz": -1}
 
 
 def test_remote_folder() -> None:
@@ -90,7 +93,7 @@ def test_only_lines_of_plain_jsonl_are_split(tmp_path: Path) -> None:
     put(tmp_path, "b.jsonl", data=b"".join(lines))
     put(tmp_path, "a.jsonl.gz", data=gzip.compress(b"".join(lines)))
     put(tmp_path, "c.warc", data=b"x" * 5000)
-    plan = plan_units(str(tmp_path), unit_bytes=100)
+    plan = plan_units(str(tmp_path), InputConfig(unit_bytes=100))
     assert [(unit.input, unit.unit) for unit in units(plan) if unit.input != "b.jsonl"] == [
         ("a.jsonl.gz", 0),
         ("c.warc", plan.units.num_rows - 1),
@@ -110,7 +113,7 @@ def test_only_lines_of_plain_jsonl_are_split(tmp_path: Path) -> None:
 def test_units_are_read_by_format(tmp_path: Path) -> None:
     put(tmp_path, "a.warc.gz", data=members([page_record(1, b"<p>hi</p>")]))
     put(tmp_path, "b.jsonl", data=b'{"text": "hi"}\n')
-    plan = plan_units(str(tmp_path), unit_bytes=1 << 20)
+    plan = plan_units(str(tmp_path), InputConfig(unit_bytes=1 << 20))
     report = ReadReport()
     rows = []
     for unit, location in zip(units(plan), plan.locations.to_pylist(), strict=True):
@@ -133,14 +136,23 @@ def test_same_name_twice_is_an_error(tmp_path: Path) -> None:
     )
 
 
-SUFFIXES = ".warc, .warc.gz, .warc.zst, .warc.lz4, .jsonl, .jsonl.gz, .jsonl.zst"
+SUFFIXES = (
+    ".warc, .warc.gz, .warc.zst, .warc.lz4, .wet, .wet.gz, .wet.zst, .wet.lz4, .jsonl, .jsonl.gz, .jsonl.zst, .parquet"
+)
 
 
 @pytest.mark.parametrize(
     ("crawl", "message"),
     [
-        ("gone", "{}/gone must exist. Give a file, a folder, a glob, or a list of paths that does."),
-        ("gone.txt", "{}/gone.txt must exist. Give a file, a folder, a glob, or a list of paths that does."),
+        (
+            "gone",
+            "{}/gone must exist. Give a file, a folder, a glob, a list of paths, or a Common Crawl id such as"
+            " CC-MAIN-2024-51.",
+        ),
+        (
+            "gone.txt",
+            "{}/gone.txt must exist, got No such file or directory. Correct the path, or put the file back.",
+        ),
         ("nothing*", "{}/nothing* must match a file, got none. Quote the pattern so that the shell leaves it alone."),
         ("empty", f"{{}}/empty must hold files that end in one of {SUFFIXES}, got no file. Give another folder."),
         (
@@ -155,7 +167,7 @@ SUFFIXES = ".warc, .warc.gz, .warc.zst, .warc.lz4, .jsonl, .jsonl.gz, .jsonl.zst
         ),
         ("none.txt", "{}/none.txt must name a file, got 2 lines without one. Write one path or URL a line."),
         ("wrong.txt", f"{{}}/wrong.txt: line 2 must end in one of {SUFFIXES}, got 'b.csv'. Correct the list."),
-        ("lost.txt", "{}/lost.warc must exist. Correct the list of paths."),
+        ("lost.txt", "{}/lost.warc must exist, got No such file or directory. Correct the path, or put the file back."),
     ],
 )
 def test_errors(tmp_path: Path, crawl: str, message: str) -> None:
@@ -185,15 +197,17 @@ def test_list_that_is_no_text(tmp_path: Path) -> None:
 
 def test_unit_whose_file_is_gone(tmp_path: Path) -> None:
     put(tmp_path, "a.warc")
-    (unit,) = units(plan_units(str(tmp_path), unit_bytes=1))
+    (unit,) = units(plan_units(str(tmp_path), InputConfig(unit_bytes=1)))
     location = str(tmp_path / "a.warc")
     (tmp_path / "a.warc").unlink()
     with pytest.raises(InputError) as error:
         list(read_unit(unit, location, ReadReport(), InputConfig()))
-    assert str(error.value) == f"{location} must be readable, got No such file or directory. Put it back."
+    assert str(error.value) == (
+        f"{location} must exist, got No such file or directory. Correct the path, or put the file back."
+    )
     put(tmp_path, "a.warc")
     with pytest.raises(
-        InputError, match=r"^a\.warc: format must be one of warc, jsonl, got arc\. Plan the run again\.$"
+        InputError, match=r"^a\.warc: format must be one of warc, jsonl, parquet, got arc\. Plan the run again\.$"
     ):
         list(read_unit(replace(unit, format="arc"), location, ReadReport(), InputConfig()))
 
@@ -224,3 +238,62 @@ def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
         pytest.skip("this file system takes UTF-8 names only")
     with pytest.raises(InputError, match=r"names of files must be UTF-8, got '\\udcff\.warc\.gz'\. Rename it\."):
         planned(tmp_path)
+
+
+def parquet(path: Path, columns: dict[str, Any], group_rows: int = 10) -> None:
+    pq.write_table(pa.table(columns), path, row_group_size=group_rows)
+
+
+def test_parquet_is_split_by_row_groups(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", {"text": [f"text {number}" for number in range(50)]})
+    size = (tmp_path / "a.parquet").stat().st_size
+    plan = units(plan_units(str(tmp_path), InputConfig(unit_bytes=size // 3)))
+    assert 1 < len(plan) <= 4
+    assert [unit.unit for unit in plan] == list(range(len(plan)))
+    assert [unit.start for unit in plan[1:]] == [unit.end for unit in plan[:-1]]
+    assert sum(unit.bytes for unit in plan) == size
+    rows = []
+    for unit in plan:
+        for batch in read_unit(unit, str(tmp_path / "a.parquet"), ReadReport(), InputConfig()):
+            rows += batch.to_pylist()
+    assert [(row["position"], row["text"]) for row in rows] == [(number, f"text {number}") for number in range(50)]
+
+
+def test_the_first_parquet_has_to_have_a_text_before_anything_starts(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", {"body": ["a"]})
+    with pytest.raises(InputError, match=r"^a\.parquet must have a column of strings named text or content or raw"):
+        planned(tmp_path)
+    parquet(tmp_path / "0.parquet", {"text": ["a"]})
+    assert [name for name, _ in planned(tmp_path)] == ["0.parquet", "a.parquet"]
+    columns = InputColumns(text=("text", "body"))
+    assert len(units(plan_units(str(tmp_path), InputConfig(columns=columns)))) == 2
+
+
+def test_limit_of_documents_crosses_units(tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl", data=b'{"text": "a"}\n{}\n{"text": "b"}\n')
+    put(tmp_path, "b.jsonl", data=b'{"text": "c"}\n{"text": "d"}\n')
+    put(tmp_path, "c.jsonl", data=b'{"text": "e"}\n')
+
+    def limits(limit_docs: int) -> list[int]:
+        return [unit.max_docs for unit in units(plan_units(str(tmp_path), InputConfig(), limit_docs=limit_docs))]
+
+    assert limits(1) == [1]
+    assert limits(2) == [2]
+    assert limits(3) == [-1, 1]
+    assert limits(4) == [-1, 2]
+    assert limits(9) == [-1, -1, -1]
+
+
+def test_common_crawl_id_is_a_list_of_its_own(tmp_path: Path) -> None:
+    line = "crawl-data/CC-MAIN-2024-51/segments/1/warc/a.warc.gz"
+    put(tmp_path, line)
+    put(tmp_path, "crawl-data/CC-MAIN-2024-51/warc.paths.gz", data=gzip.compress(line.encode()))
+    assert planned("CC-MAIN-2024-51", root=str(tmp_path)) == [(line, str(tmp_path / line))]
+    put(tmp_path, "x/list.paths", data=line.encode())
+    assert planned(tmp_path / "x/list.paths", root=str(tmp_path)) == [(line, str(tmp_path / line))]
+    with pytest.raises(InputError) as error:
+        planned("CC-MAIN-2099-01", root=f"{tmp_path}/")
+    assert str(error.value) == (
+        f"CC-MAIN-2099-01 must be a crawl of Common Crawl, got no {tmp_path}/crawl-data/CC-MAIN-2099-01/warc.paths.gz."
+        " The ids are listed at https://index.commoncrawl.org/."
+    )

@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataproc import raw
+from dataproc.columns import InputColumns
+from dataproc.config import validate
+from dataproc.errors import ConfigError
 from dataproc.ids import doc_id
-from dataproc.jsonl import JsonlColumns, read_jsonl
+from dataproc.jsonl import read_jsonl
 from dataproc.raw import Failure, ReadReport
 from dataproc.schema import RAW
 
@@ -27,7 +30,8 @@ def read(
     end: int = -1,
     first_row: int = 0,
     max_record_bytes: int = 1000,
-    columns: JsonlColumns | None = None,
+    max_docs: int = -1,
+    columns: InputColumns | None = None,
 ) -> tuple[list[dict[str, Any]], ReadReport]:
     report, rows = ReadReport(), []
     for batch in read_jsonl(
@@ -39,7 +43,8 @@ def read(
         first_row=first_row,
         batch_bytes=2000,
         max_record_bytes=max_record_bytes,
-        columns=columns or JsonlColumns(),
+        max_docs=max_docs,
+        columns=columns or InputColumns(),
     ):
         assert batch.schema == RAW
         rows += batch.to_pylist()
@@ -57,7 +62,7 @@ def test_failures_can_be_taken_before_they_fill_the_memory(monkeypatch: pytest.M
     data = b'{"content": "x"}\n' * 35 + b'{"text": "x"}\n'
     report, held, seen, rows = ReadReport(), 0, 0, 0
     limits = {"batch_bytes": 2000, "max_record_bytes": 1000}
-    for batch in read_jsonl(io.BytesIO(data), "a.jsonl", report, **limits, columns=JsonlColumns()):
+    for batch in read_jsonl(io.BytesIO(data), "a.jsonl", report, **limits, columns=InputColumns()):
         held = max(held, len(report.failures))
         seen += len(report.take_failures())
         rows += batch.num_rows
@@ -84,11 +89,39 @@ def test_one_line_gives_every_column() -> None:
 
 def test_columns_are_configured() -> None:
     line = b'{"content": "hi", "meta": {"page": {"address": "http://a/"}}, "meta.when": "2024", "url": 5}'
-    columns = JsonlColumns(text="content", url="meta.page.address", date="meta.when")
+    columns = InputColumns(text="content", url="meta.page.address", date="meta.when")
     rows, _ = read(line, columns=columns)
     assert [(row["text"], row["url"], row["date"]) for row in rows] == [("hi", "http://a/", "2024-01-01T00:00:00Z")]
-    rows, _ = read(line, columns=JsonlColumns(text="content", date=None))
+    rows, _ = read(line, columns=InputColumns(text="content", date=None))
     assert [(row["url"], row["date"]) for row in rows] == [(None, None)]
+
+
+def test_names_of_public_corpora() -> None:
+    lines = [
+        b'{"text": "a", "content": "no", "timestamp": "2019-04-25T12:57:54Z", "url": "http://c4/"}',
+        b'{"text": "b", "metadata": {"WARC-Target-URI": "http://dclm/", "WARC-Date": "2013-05-18T05:30:00Z"}}',
+        b'{"content": "c", "warc_headers": {"warc-target-uri": "http://oscar/", "warc-date": "2022-01-01"}}',
+        b'{"raw_content": "d", "url": "http://redpajama/", "date_download": "2023-05-28T00:00:00Z"}',
+        b'{"text": null, "content": "e", "u": "http://hplt/", "ts": "2021-01-01T00:00:00Z"}',
+    ]
+    rows, _ = read(b"\n".join(lines))
+    assert [row["text"] for row in rows] == ["a", "b", "c", "d", "e"]
+    assert [row["url"] for row in rows] == [f"http://{name}/" for name in ("c4", "dclm", "oscar", "redpajama", "hplt")]
+    assert [row["date"][:4] for row in rows] == ["2019", "2013", "2022", "2023", "2021"]
+
+
+def test_limit_of_documents() -> None:
+    rows, report = read(b"{}\n" + b"".join(LINES), max_docs=2)
+    assert [row["position"] for row in rows] == [1, 2]
+    assert (report.records, len(report.failures)) == ({"line": 3}, 1)
+    assert report.input_bytes == len(b"{}\n" + LINES[0] + LINES[1])
+    rows, _ = read(gzip.compress(b"".join(LINES)), "a.jsonl.gz", max_docs=2)
+    assert [row["position"] for row in rows] == [0, 1]
+
+
+def test_a_text_has_to_have_a_name() -> None:
+    with pytest.raises(ConfigError, match=r"^input\.columns\.text must be"):
+        validate(InputColumns, {"text": None}, "input.columns")
 
 
 @pytest.mark.parametrize(

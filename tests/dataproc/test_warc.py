@@ -42,7 +42,10 @@ def read(
     assert len(set(positions)) == len(positions)
     assert [row["doc_id"] for row in rows] == [doc_id(name, row["position"]) for row in rows]
     assert sum(report.record_bytes.values()) + report.lost_bytes == report.input_bytes == len(data)
-    assert len(rows) == report.records["response"] + report.records["resource"]
+    no_text = sum(failure.cause == "invalid_utf8" for failure in report.failures)
+    texts = sum(row["text"] is not None for row in rows)
+    assert len(rows) - texts == report.records["response"] + report.records["resource"]
+    assert texts + no_text <= report.records["conversion"]
     return rows, report
 
 
@@ -507,12 +510,61 @@ def test_same_records_as_fastwarc(path: Path) -> None:
         for record in ArchiveIterator(file, parse_http=True, auto_decode="all"):
             kind = str(record.record_type).split(".")[-1]
             expected[kind] += 1
-            if kind in ("response", "resource"):
+            text = kind == "conversion" and (record.headers.get("Content-Type") or "").startswith("text/plain")
+            if text or kind in ("response", "resource"):
                 bodies.append(record.reader.read())
     report, rows = ReadReport(), []
     with path.open("rb") as file:
         for batch in read_warc(file, path.name, report, batch_bytes=1 << 20, max_record_bytes=1 << 24):
             rows += batch.to_pylist()
     assert report.records == expected
-    assert [row["html"] for row in rows] == bodies
+    assert [row["text"].encode() if row["html"] is None else row["html"] for row in rows] == bodies
     assert sum(report.record_bytes.values()) + report.lost_bytes == path.stat().st_size
+
+
+def wet_record(text: bytes, content_type: str = "text/plain") -> bytes:
+    return warc_record(text, kind="conversion", content_type=content_type, warc_target_uri="http://a/")
+
+
+def test_conversions_of_a_wet_file_come_as_text() -> None:
+    rows, report = read((DATA / "whirlwind.warc.wet.gz").read_bytes(), "a.warc.wet.gz")
+    (row,) = rows
+    assert (row["url"], row["date"]) == ("https://an.wikipedia.org/wiki/Escopete", "2024-05-18T01:58:10Z")
+    assert (row["html"], row["content_type"], row["http_status"]) == (None, None, None)
+    assert row["text"].startswith("Escopete - Biquipedia, a enciclopedia libre\nIr al contenido\n")
+    assert (row["position"], row["length"]) == (466, 2540)
+    assert report.records == {"warcinfo": 1, "conversion": 1}
+
+
+def test_texts_are_clean_and_only_texts_are_documents() -> None:
+    records = [
+        wet_record("caf\u00e9\r\n\0".encode()),
+        wet_record(b"no text", content_type="image/png"),
+        wet_record(b"caf\xe9"),
+        wet_record(b"", content_type="text/plain; charset=utf-8"),
+    ]
+    rows, report = read(members(records), "a.wet.gz")
+    assert [row["text"] for row in rows] == ["caf\u00e9\n", ""]
+    assert [failure.cause for failure in report.failures] == ["invalid_utf8"]
+    assert report.failures[0].position == len(members(records[:2]))
+    assert report.records == {"conversion": 4}
+
+
+def test_a_text_cut_inside_a_character_keeps_what_is_whole() -> None:
+    record = wet_record("caf\u00e9".encode())
+    (row,), report = read(record[: record.index(b"\xa9")], "a.wet")
+    assert (row["text"], row["truncated"]) == ("caf", "cut")
+    assert report.failures == []
+    (row,), _ = read(record, "a.wet", max_record_bytes=4)
+    assert (row["text"], row["truncated"]) == ("caf", "length")
+
+
+def test_limit_of_documents() -> None:
+    report, rows = ReadReport(), []
+    data = members([warc_record(b"x", kind="warcinfo"), *RECORDS])
+    for batch in read_warc(io.BytesIO(data), "a.gz", report, batch_bytes=1, max_record_bytes=1 << 20, max_docs=3):
+        rows += batch.to_pylist()
+    assert [row["html"] for row in rows] == BODIES[:3]
+    assert report.records == {"warcinfo": 1, "response": 3}
+    report.stop()
+    assert 0 < report.input_bytes <= len(members([warc_record(b"x", kind="warcinfo"), *RECORDS[:3]]))

@@ -193,12 +193,12 @@ def test_the_funnel_tells_the_same(run: Folder) -> None:
 
 
 def test_an_input_without_a_document_is_an_error_that_says_why(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b'{"content": "x"}\n' * 3)
+    (tmp_path / "a.jsonl").write_bytes(b'{"body": "x"}\n' * 3)
     (tmp_path / "b.warc.gz").write_bytes(b"<html>")
     done = dataproc("run", "--crawl", tmp_path, "--out", tmp_path / "run", "--workers", "1", ok=False)
     assert done.returncode == 3
     assert (
         f"InputError: the input must hold a document, got none in 2 units, the first of {tmp_path}/a.jsonl:"
-        " 3 x failed.no_text, 1 x failed.garbage. Give files that are what their names say,"
-        " and their keys in input.jsonl."
+        " 3 x failed.no_text, 1 x failed.garbage. Give files that are what their names say, and name their fields in"
+        " input.columns."
     ) in done.stderr

@@ -17,7 +17,7 @@ from rich.console import Console
 from dataproc.config import validate
 from dataproc.engines.local import LocalEngine
 from dataproc.ids import doc_id
-from dataproc.inputs import Unit, plan_units
+from dataproc.inputs import InputConfig, Unit, plan_units
 from dataproc.storage import Folder
 from jobs.dedup import run_dedup
 from jobs.documents import Located, run_documents
@@ -67,7 +67,7 @@ def dedup(crawl: Path, out: Path, engine: LocalEngine, **dedup: Any) -> dict[byt
         },
         "test",
     )
-    inputs = plan_units(str(crawl), unit_bytes=1 << 30)
+    inputs = plan_units(str(crawl), InputConfig(unit_bytes=1 << 30))
     run = Run(Folder(out), recipe, engine, ProgressDisplay(Console(quiet=True)), inputs.units.num_rows)
     run.fingerprints["units"] = "test"
     run_documents(

@@ -90,7 +90,11 @@ def test_first_rule_is_the_reason() -> None:
 
 def test_text_inputs_pass() -> None:
     assert outcome(html=None, text="hi", http_status=None, content_type=None) == KEPT
-    assert outcome(html=None, text="hi", http_status=404, content_type="image/png", truncated="cut") == KEPT
+    assert outcome(html=None, text="hi", http_status=404, content_type="image/png") == KEPT
+
+
+def test_texts_that_lack_their_end_are_dropped() -> None:
+    assert outcome(html=None, text="hi", http_status=None, content_type=None, truncated="cut") == ("drop_truncated", 2)
 
 
 def test_rows_are_judged_alone_and_slices_are_read_right() -> None:
