@@ -59,7 +59,7 @@ def causes(report: ReadReport) -> list[tuple[int, str]]:
 def test_failures_can_be_taken_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The texts of a file may all be under another key than the one asked for."""
     monkeypatch.setattr(raw, "MAX_FAILURES", 10)
-    data = b'{"content": "x"}\n' * 35 + b'{"text": "x"}\n'
+    data = b'{"body": "x"}\n' * 35 + b'{"text": "x"}\n'
     report, held, seen, rows = ReadReport(), 0, 0, 0
     limits = {"batch_bytes": 2000, "max_record_bytes": 1000}
     for batch in read_jsonl(io.BytesIO(data), "a.jsonl", report, **limits, columns=InputColumns()):
