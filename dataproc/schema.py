@@ -1,7 +1,7 @@
 """Arrow schemas of what readers yield and of the datasets of a run.
 
-Every reader (WARC, Parquet, JSONL) yields `RAW` batches; stages add columns; `html` never reaches storage. `doc_id` is 16
-bytes, times are RFC 3339 strings in UTC, `input` and `position` are the two halves that make the id (see
+Every reader (WARC, Parquet, JSONL) yields `RAW` batches; stages add columns; `html` never reaches storage. `doc_id` is
+16 bytes, times are RFC 3339 strings in UTC, `input` and `position` are the two halves that make the id (see
 `dataproc.ids`).
 """
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import random
 import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -159,6 +161,38 @@ def test_local_files(tmp_path: Path) -> None:
         open_input(str(tmp_path / "b"))
     with pytest.raises(InputError, match=r" must be readable, got Is a directory\. Check the file\.$"):
         open_input(str(tmp_path))
+
+
+def test_local_files_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError) as error:
+        open_input(str(tmp_path / "a"))
+    assert str(error.value) == (
+        f"{tmp_path}/a must be readable, got Permission denied. Check the permissions and credentials."
+    )
+
+
+def test_stores_that_are_busy(slept: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 and the like raise OSErrors: s3fs gives EBUSY for SlowDown, PermissionError for AccessDenied."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/bucket/a", DATA)
+    errors: list[OSError] = [OSError(errno.EBUSY, "SlowDown"), ConnectionResetError()]
+    cat_file = type(memory).cat_file
+
+    def fail_first(*args: Any, **options: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return cat_file(*args, **options)
+
+    monkeypatch.setattr(type(memory), "cat_file", fail_first)
+    assert read_all("memory://bucket/a") == DATA
+    assert slept == [1, 2]
+    errors.append(PermissionError(errno.EACCES, "Access Denied"))
+    with pytest.raises(InputError, match=r" must be readable, got Access Denied\. Check the permissions and cred"):
+        read_all("memory://bucket/a")
 
 
 def test_clients_that_are_not_installed() -> None:
