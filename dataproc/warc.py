@@ -28,7 +28,8 @@ def read_warc(
     The compression is told by the end of `input_name` (.gz, .zst, .lz4), else by the first bytes. Bodies are cut at
     `max_record_bytes` (truncated = "length"). `report` is added to as the file is read; its failures have the causes of
     `dataproc.members.Members`, `bad_header`, and `invalid_utf8` of texts.
-    A file that is not what its name says is a failure as a whole. A batch may be empty: it is the time to take failures.
+    A file that is not what its name says is a failure as a whole. A batch may be empty: it is the time to take many
+    failures.
     Example: read_warc(file, "a.warc.gz", ReadReport(), batch_bytes=1 << 25, max_record_bytes=1 << 24)
     """
     rows = RawRows(input_name, batch_bytes, max_docs)
