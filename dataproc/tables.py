@@ -179,14 +179,22 @@ def read_part(
         ) from error
 
 
+def open_parquet(file: BinaryIO) -> pq.ParquetFile:
+    """Open a Parquet file to read it with `use_threads=False`; the checksums of its pages are looked at.
+
+    Arrow's threads want the GIL to read, and to let go of, a Python file. One that still does when the interpreter
+    shuts down is ended inside C++, which aborts the process: "terminate called without an active exception".
+    """
+    return pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+
+
 def read_groups(file: BinaryIO, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Yield an open Parquet file's row groups as batches; raises ArrowInvalid when it lacks a column."""
-    parquet = pq.ParquetFile(file, page_checksum_verification=True)
+    parquet = open_parquet(file)
     wanted = None if columns is None else list(columns)
     if absent := set(wanted or ()).difference(parquet.schema_arrow.names):  # pyarrow passes over them
         raise pa.ArrowInvalid(f"no column {', '.join(sorted(absent))}")
     for group in range(parquet.num_row_groups):
-        # One thread: Arrow's own threads may still want the GIL for a Python file when the process ends, and abort it.
         yield from parquet.read_row_group(group, columns=wanted, use_threads=False).to_batches()
 
 

@@ -166,7 +166,7 @@ def _unsettled(folder: Folder, minhash: MinhashDedup | None) -> tuple[str, ...]:
     last = f"dedup/round-{minhash.max_rounds - 1}/edges" if minhash else ""
     if minhash is None or read_description(folder, last) is None:
         return ()
-    left = sum(entry.counters["rows_failed"] for entry in _dataset(folder, last).entries())
+    left = sum(entry.counters.get("rows_failed", 0) for entry in _dataset(folder, last).entries())
     told = f"{left:,} members of bands were still unlike their leader after round {minhash.max_rounds} of dedup"
     return (f"{told}: near duplicates among them may stay. Raise dedup.minhash.max_rounds.",) if left else ()
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from dataproc.errors import ShardError
 from dataproc.shards import Dataset, read_description
 from dataproc.storage import Folder
-from dataproc.tables import part_name
+from dataproc.tables import open_parquet, part_name
 
 DROPPED = {
     "documents": "dropped/documents",
@@ -64,7 +64,7 @@ def _rows_with(folder: Folder, dataset: str, column: str, keys: Sequence[Key], p
     with open_part(folder, dataset, part) as file:
         for group in range(file.num_row_groups):
             if any(_may_hold(file, group, column, key) for key in keys):
-                values = file.read_row_group(group, columns=[column])[column].combine_chunks()
+                values = file.read_row_group(group, columns=[column], use_threads=False)[column].combine_chunks()
                 hits = pc.indices_nonzero(pc.is_in(values, pa.array(keys, values.type)))
                 found += [(part, first + row) for row in hits.to_pylist()]
             first += file.metadata.row_group(group).num_rows
@@ -99,7 +99,8 @@ def read_rows(
             stop = first + file.metadata.row_group(group).num_rows
             here = [row for row in dict.fromkeys(rows) if first <= row < stop]
             if here:
-                table = file.read_row_group(group, columns=None if columns is None else list(columns))
+                wanted = None if columns is None else list(columns)
+                table = file.read_row_group(group, columns=wanted, use_threads=False)
                 taken = table.take(pa.array([row - first for row in here], pa.int64()))
                 values.update(zip(here, taken.to_pylist(), strict=True))
             first = stop
@@ -117,7 +118,7 @@ def open_part(folder: Folder, dataset: str, part: int) -> Iterator[pq.ParquetFil
     name = part_name(dataset, part)
     try:
         with folder.open(name) as file:
-            yield pq.ParquetFile(file)
+            yield open_parquet(file)
     except FileNotFoundError as error:
         raise ShardError(
             f"{name} must exist, got no such file in {folder.url}. Run the step that writes it."

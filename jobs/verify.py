@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from dataproc.errors import InputError, ShardError
 from dataproc.shards import Dataset, File, description_name, entry_name, read_description, read_entry
 from dataproc.storage import CHECK_BLOCK_BYTES, Folder, block_checksums
-from dataproc.tables import part_name, read_aligned
+from dataproc.tables import open_parquet, part_name, read_aligned
 from dataproc.tokens.verify import verify_bucket
 from jobs.funnel import read_record
 
@@ -74,7 +74,7 @@ def verify_run(folder: Folder) -> Iterator[Problem]:
             yield Problem(f"tokens/{bucket}", str(found))
 
 
-_UNREADABLE = (ValueError, TypeError, KeyError)  # what damaged JSON gives
+_UNREADABLE = (ShardError, ValueError, TypeError, KeyError)  # what damaged JSON gives
 
 
 def _verify_entries(folder: Folder, dataset: str) -> Iterator[Problem]:
@@ -111,7 +111,8 @@ def _done(folder: Folder, dataset: str) -> set[int]:
 
 
 def _unreadable(file: str, error: Exception) -> Problem:
-    return Problem(file, f"the manifest must be as it was written, got {error!r}. Rebuild it with --redo.")
+    told = f"the manifest must be as it was written, got {type(error).__name__}: {error}"
+    return Problem(file, told if isinstance(error, ShardError) else f"{told}. Rebuild its step with --redo.")
 
 
 def _datasets(folder: Folder) -> list[str]:
@@ -160,7 +161,7 @@ def _metadata(folder: Folder, file: File, damaged: Sequence[int]) -> pq.FileMeta
     with folder.open(file.name) as opened:
         opened.seek(-8, os.SEEK_END)  # the footer's length, and "PAR1"
         start = file.bytes - 8 - int.from_bytes(opened.read(4), "little")
-        return None if start < (damaged[-1] + 1) * CHECK_BLOCK_BYTES else pq.ParquetFile(opened).metadata
+        return None if start < (damaged[-1] + 1) * CHECK_BLOCK_BYTES else open_parquet(opened).metadata
 
 
 def _rows_at(metadata: pq.FileMetaData, start: int, stop: int) -> str:

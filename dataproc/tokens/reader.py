@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import xxhash
 
 from dataproc.errors import ShardError
 from dataproc.storage import Folder
+from dataproc.tables import open_parquet
 from dataproc.tokens.ranges import Cache, RangeFile, open_range
 from dataproc.tokens.shards import Ids, ShardReport, read_manifest, shard_name
 
@@ -154,7 +154,7 @@ class TokenReader:
     def _read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         try:
             with self.folder.open(name) as file:
-                return pq.ParquetFile(file).read(columns=columns)
+                return open_parquet(file).read(columns=columns, use_threads=False)
         except FileNotFoundError as error:
             raise ShardError(f"{self.folder.url}/{name} must exist, got no such file. {REPAIR}") from error
         except (pa.ArrowInvalid, OSError) as error:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
 from dataproc.errors import ShardError
 from dataproc.storage import Folder
+from dataproc.tables import open_parquet
 from dataproc.tokens.shards import MANIFEST, FileInfo, Manifest, ShardReport, docs_schema, read_manifest, shard_name
 
 
@@ -91,7 +91,8 @@ def _verify_hash(folder: Folder, name: str, info: FileInfo) -> Iterator[Problem]
 def _read_docs(folder: Folder, name: str) -> pa.Table:
     with folder.open(f"{name}.docs.parquet") as file:
         names = docs_schema(pa.schema([])).names
-        return pq.ParquetFile(file).read(columns=names).select(names)  # read() passes over columns that are not there
+        table = open_parquet(file).read(columns=names, use_threads=False)
+        return table.select(names)  # read() passes over columns that are not there
 
 
 def _verify_table(file: str, shard: ShardReport, table: pa.Table) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -156,3 +157,16 @@ def test_a_sidecar_of_other_documents_is_an_error(folder: Folder, ids: list[int]
     sidecar(folder, ids)
     with pytest.raises(ShardError, match=sentence):
         list(read_aligned(folder, 0, {"documents": ["text"], "scores": ["score"]}, batch_rows=3))
+
+
+def test_parquet_is_read_by_one_thread_everywhere() -> None:
+    """Another thread would abort the process now and then at its end; see `open_parquet`."""
+    root = Path(tables.__file__).parents[1]
+    sources = [path for top in ("dataproc", "stages", "classifiers", "jobs") for path in (root / top).rglob("*.py")]
+    found = {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in sources}
+    opened = {name: text.count("pq.ParquetFile(") + text.count("pq.read_") for name, text in found.items()}
+    assert {name for name, count in opened.items() if count} == {"dataproc/tables.py"}
+    reads = re.compile(r"\.read_row_group\(|open_parquet\([a-z]+\)\.read\(")
+    calls = [text[hit.end() : text.index(")\n", hit.end())] for text in found.values() for hit in reads.finditer(text)]
+    assert len(calls) == 5
+    assert all("use_threads=False" in call for call in calls)

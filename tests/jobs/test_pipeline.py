@@ -129,7 +129,7 @@ def test_entries_that_a_killed_redo_left_do_not_pass_for_parts_of_another_config
 def test_reuse_takes_equal_datasets_and_says_so(order: Order, whole: Path, tmp_path: Path) -> None:
     progress = Silent()
     run_pipeline(order, Folder(tmp_path / "new"), progress, workers=1, reuse=str(whole))
-    taken = ["documents", "signatures", "dedup", "scores", "buckets", "tokens"]
+    taken = ["documents", "signatures", "dedup", "scores", "buckets", "tokens", "mixture"]
     assert progress.said == [f"{name}: taken from {whole}" for name in taken]
     assert checksums(tmp_path / "new") == checksums(whole)
     with pytest.raises(InputError, match="--reuse must name a run, got /no/such/run, which has no manifests/units"):

@@ -119,8 +119,8 @@ def test_a_damaged_token_table_is_found_without_reading_it(run: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("manifests/documents/dataset.json", "the manifest must be as it was written, got JSONDecodeError"),
-        ("manifests/scores/part-00000002.json", "the manifest must be as it was written, got JSONDecodeError"),
+        ("manifests/documents/dataset.json", "the manifest must be as it was written, got"),
+        ("manifests/scores/part-00000002.json", "the manifest must be as it was written, got"),
         ("run.json", "the record of the run must be readable, got JSONDecodeError"),
     ],
 )
