@@ -60,7 +60,8 @@ def run(
         str | None,
         typer.Option(
             metavar="STEP",
-            help="Rebuild a step and all built on it: documents, signatures, dedup, scores, buckets, tokens, mixture.",
+            help="Rebuild a step and all built on it: documents, signatures, dedup, lines, scores, buckets, tokens,"
+            " mixture.",
         ),
     ] = None,
     reuse: Annotated[

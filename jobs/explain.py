@@ -25,6 +25,7 @@ from jobs.lookup import DROPPED, Row, find_rows, parts_done
 
 SHOWN_CHARS = 800
 SHOWN_ROWS = 12
+CUT_CHARS = 80
 
 _CONTROLS = [*range(0x00, 0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)]
 _BIDI = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -108,6 +109,9 @@ def _sections(life: Life) -> Iterator[tuple[str, list[Text | Table]]]:
             [_line(f"{one['doc_id']} {one['url'] or ''} ({one['reason']})") for one in life.duplicate_of],
         )
     yield from _dedup_sections(life)
+    if life.cuts:
+        spans = [_line(f"{cut['start']} to {cut['end']}: {_first(cut['text'].strip())}") for cut in life.cuts]
+        yield "lines cut", [_line(f"{life.cut_chars:.1%} of its characters, bytes of the text:"), *_some(spans)]
     if life.signals:
         yield "signals", [_columns(life.signals)]
     if life.scores:
@@ -115,12 +119,17 @@ def _sections(life: Life) -> Iterator[tuple[str, list[Text | Table]]]:
     if life.tokens is not None:
         tokens = life.tokens
         where = f"{tokens['file']}, tokens {tokens['offset']} to {tokens['offset'] + tokens['length']}"
-        same = "they decode to the text" if tokens["is_the_text"] else "THEY DO NOT DECODE TO THE TEXT"
+        what = "the text without the cuts" if life.cuts else "the text"
+        same = f"they decode to {what}" if tokens["is_the_text"] else f"THEY DO NOT DECODE TO {what.upper()}"
         yield "tokens", [_line(f"{where} ({tokens['length']}); by {tokens['tokenizer']} {same}")]
     text = life.text if life.tokens is None else life.tokens["decoded"]
     if text:
         more = f" ... {len(text) - SHOWN_CHARS:,} more characters" if len(text) > SHOWN_CHARS else ""
         yield "decoded" if life.tokens else "text", [_line(text[:SHOWN_CHARS] + more)]
+
+
+def _first(text: str) -> str:
+    return text if len(text) <= CUT_CHARS else f"{text[:CUT_CHARS]} ..."
 
 
 def _dedup_sections(life: Life) -> Iterator[tuple[str, list[Text | Table]]]:

@@ -23,8 +23,8 @@ from jobs.recipe import Recipe
 from jobs.step_flow import FAILED, Rule, StageFlow, StepFlow, Tally
 from stages.minhash_dedup import MinhashDedup
 
-STEPS = ("documents", "dedup", "buckets")
-"""The steps that drop, in order: each takes what the one before it kept."""
+STEPS = ("documents", "dedup", "lines", "buckets")
+"""The steps that drop, in order: each takes what the one before it kept. `lines` is in recipes that ask for it."""
 
 SHOWN_BUCKETS = 20
 
@@ -57,6 +57,10 @@ class Funnel:
     """Stored bytes of the input that could not be read."""
     text_bytes: int
     """Text of documents/."""
+    lines_cut: int = 0
+    """Lines that line dedup cut, also from documents that a later step drops."""
+    cut_bytes: int = 0
+    """Their text."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -111,6 +115,7 @@ def read_funnel(folder: Folder) -> Funnel:
                 f" Rebuild with --redo {after.name}."
             )
     figures = sums[STEPS[0]].figures
+    cuts = sums["lines"].figures if "lines" in sums else Counter[str]()
     return Funnel(
         steps=steps,
         buckets=_buckets(folder, sums.get("buckets")),
@@ -118,6 +123,8 @@ def read_funnel(folder: Folder) -> Funnel:
         input_bytes=figures["bytes"],
         lost_bytes=figures["lost_bytes"],
         text_bytes=figures["text_bytes"],
+        lines_cut=cuts["lines_cut"],
+        cut_bytes=cuts["cut_bytes"],
         notes=notes,
     )
 
@@ -149,6 +156,7 @@ def plan_of(recipe: Recipe) -> Plan:
     return {
         "documents": rules(recipe.documents.stages),
         "dedup": {"dedup": dedup},
+        "lines": {"lines": ("max_cut_chars",)} if recipe.lines is not None else {},
         "buckets": {**flagged, **rules(recipe.policy.stages)},
     }
 
@@ -240,9 +248,10 @@ def _cells(dropped: int, kept: int, step: StepFlow, funnel: Funnel) -> tuple[str
 
 def _input_line(funnel: Funnel) -> str:
     lost = f"{funnel.lost_bytes:,} of them could not be read ({share(funnel.lost_bytes, funnel.input_bytes)})"
+    cut = f" Cut from it: {funnel.lines_cut:,} frequent lines, {funnel.cut_bytes:,} bytes." if funnel.lines_cut else ""
     return (
         f"Input: {funnel.input_bytes:,} bytes; {lost if funnel.lost_bytes else 'all of them were read'}.\n"
-        f"Text of documents/: {funnel.text_bytes:,} bytes."
+        f"Text of documents/: {funnel.text_bytes:,} bytes.{cut}"
     )
 
 

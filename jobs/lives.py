@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dataproc.cuts import cut_text
 from dataproc.errors import ShardError
 from dataproc.shards import entry_name, read_description
 from dataproc.storage import Folder
@@ -62,9 +63,13 @@ class Life:
     """Verified pairs (a, b, jaccard) that lead from it, or from its exact copy, to the one kept."""
     pairs: list[Row] = field(default_factory=list)
     """Every pair that it was compared in: doc_id of the other, jaccard, and whether that linked them."""
+    cuts: list[Row] = field(default_factory=list)
+    """Frequent lines cut from the text: start and end in its UTF-8 bytes, what is put there, and the text cut."""
+    cut_chars: float | None = None
+    """Share of its characters that the cuts take; null without line dedup."""
     bucket: str | None = None
     tokens: Row | None = None
-    """shard, offset and length in tokens (EOS included), the text decoded from them, and whether it is the text."""
+    """shard, offset and length in tokens (EOS included), the text decoded from them, whether it is the text after cuts."""
     text: str | None = None
     """Of documents/, or as much as dropped/ has."""
 
@@ -100,6 +105,8 @@ class LifeReader:
             name: value for name, value in self._beside("scores", part, row, life).items() if name != "doc_id"
         }
         self._dedup(life, part, row)
+        if life.dropped is None:
+            self._lines(life, part, row)
         if life.dropped is None:
             self._bucket(life, part, row)
         return life
@@ -137,6 +144,19 @@ class LifeReader:
             self._dropped_at(life, "dedup", part)
         else:
             life.passed.append("dedup")
+
+    def _lines(self, life: Life, part: int, row: int) -> None:
+        decided = self._beside("lines", part, row, life)
+        if not decided:
+            return
+        text = (life.text or "").encode()
+        for cut in decided["cuts"] or []:
+            life.cuts.append({**cut, "text": text[cut["start"] : cut["end"]].decode()})
+        life.cut_chars = decided["cut_chars"]
+        if decided["lines_reason"] is not None:
+            self._dropped_at(life, "lines", part)
+        else:
+            life.passed.append("lines")
 
     def _named(self, found: Sequence[tuple[bytes, int, str]]) -> list[Row]:
         """Return doc_id, url and reason of documents, each part read once."""
@@ -191,7 +211,7 @@ class LifeReader:
             "offset": place["start"] - first,
             "length": place["stop"] - place["start"],
             "tokenizer": reader.manifest.tokenizer.name,
-            "is_the_text": decoded == life.text,
+            "is_the_text": decoded == cut_text(life.text, life.cuts),
             "decoded": decoded,
         }
 

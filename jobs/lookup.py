@@ -22,7 +22,12 @@ from dataproc.shards import Dataset, read_description
 from dataproc.storage import Folder
 from dataproc.tables import part_name
 
-DROPPED = {"documents": "dropped/documents", "dedup": "dropped/dedup", "buckets": "dropped/tokens"}
+DROPPED = {
+    "documents": "dropped/documents",
+    "dedup": "dropped/dedup",
+    "lines": "dropped/lines",
+    "buckets": "dropped/tokens",
+}
 """Where each step that drops puts what it dropped."""
 
 SEARCH_THREADS = 16

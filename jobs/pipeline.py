@@ -1,4 +1,4 @@
-"""The whole path: crawl -> documents -> signatures -> dedup, scores -> buckets -> tokens -> mixture -> report."""
+"""The whole path: crawl -> documents -> signatures -> dedup -> lines, scores -> buckets -> tokens -> mixture -> report."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from dataproc.tables import read_groups, write_parquet
 from jobs.dedup import declare_dedup, run_dedup
 from jobs.documents import Located, declare_documents, run_documents
 from jobs.funnel import read_recipe, read_record
+from jobs.lines import declare_lines, run_lines
 from jobs.lookup import DROPPED
 from jobs.mixture import declare_mixture, run_mixture
 from jobs.progress import ProgressDisplay
@@ -40,23 +41,25 @@ READS = {
     "documents": (),
     "signatures": ("documents",),
     "dedup": ("signatures",),
+    "lines": ("documents", "dedup"),
     "scores": ("documents",),
-    "buckets": ("documents", "dedup", "scores"),
+    "buckets": ("documents", "dedup", "lines", "scores"),
     "tokens": ("buckets",),
     "mixture": ("tokens",),
 }
 """Which datasets each step reads: `--redo` rebuilds a step and all that build on it."""
 
-DECLARE: dict[str, Callable[[Run], Dataset]] = {
+DECLARE: dict[str, Callable[[Run], Dataset | None]] = {
     "documents": declare_documents,
     "signatures": declare_signatures,
     "dedup": declare_dedup,
+    "lines": declare_lines,
     "scores": declare_scores,
     "buckets": declare_buckets,
     "tokens": declare_tokens,
     "mixture": declare_mixture,
 }
-"""What each step's dataset is made from, as a check of what the folder holds."""
+"""What each step's dataset is made from, as a check of what the folder holds; None for a step that the recipe leaves out."""
 
 WRITTEN = (*READS, "dropped", "manifests", "mixture.json", "report", "run.json")
 """What a run writes at the top of its folder, next to units.parquet."""
@@ -136,7 +139,8 @@ def _declare(run: Run, stale: Set[str]) -> list[Dataset]:
     declared = [declare(run) for name, declare in DECLARE.items() if name not in stale]
     for name in stale:
         discard(run.folder, name)
-    return declared + [declare(run) for name, declare in DECLARE.items() if name in stale]
+    declared += [declare(run) for name, declare in DECLARE.items() if name in stale]
+    return [dataset for dataset in declared if dataset is not None]
 
 
 def _run_steps(run: Run, inputs: Inputs) -> None:
@@ -147,6 +151,7 @@ def _run_steps(run: Run, inputs: Inputs) -> None:
     run_documents(run, units)
     run_signatures(run)
     run_dedup(run)
+    run_lines(run)
     run_scores(run)
     run_buckets(run)
     run_tokens(run)

@@ -18,6 +18,7 @@ from dataproc.stage import Stage, check_plan
 from dataproc.tokens.tokenizers import TokenizerConfig
 from jobs.mix import load_mix
 from stages.exact_dedup import ExactDedup
+from stages.line_dedup import LineDedup
 from stages.minhash_dedup import MinhashDedup
 from stages.registry import STAGES
 from stages.tokenize_text import TokenizeText
@@ -129,6 +130,8 @@ class Recipe(Config):
     input: InputConfig = InputConfig()
     documents: DocumentsConfig
     dedup: DedupConfig = DedupConfig()
+    lines: LineDedup | None = None
+    """documents/, dedup/ -> lines/: cut frequent lines when tokens are written; null is off."""
     scores: ScoresConfig = ScoresConfig()
     policy: PolicyConfig
     tokens: TokensConfig = TokensConfig()
@@ -203,8 +206,10 @@ def _check_flags(recipe: Recipe) -> None:
         f"{stage}.{rule}" for stage, c in recipe.documents.stages.items() if c.annotate for rule in c.contract().rules
     }
     known |= {f"{reason.split('.')[0]}.*" for reason in known}
-    for reason in recipe.policy.drop_flagged:
-        if reason not in known:
-            raise ConfigError(
-                f'policy.drop_flagged names "{reason}", which no annotating stage gives.{suggest(reason, known)}'
-            )
+    spared = recipe.lines.spare_flagged if recipe.lines else ()
+    for key, reasons in (("policy.drop_flagged", recipe.policy.drop_flagged), ("lines.spare_flagged", spared)):
+        for reason in reasons:
+            if reason not in known:
+                raise ConfigError(
+                    f'{key} names "{reason}", which no annotating stage gives.{suggest(reason, known)}'
+                )

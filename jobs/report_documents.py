@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataproc.cuts import cut_text
 from dataproc.ids import hash_int64
 from dataproc.storage import Folder
 from dataproc.tables import read_aligned, read_part
@@ -123,7 +124,8 @@ def pick_kept(folder: Folder, funnel: Funnel) -> list[Shown]:
             picked[bucket] = sorted([*picked[bucket], *_least(keys, bucket, part, KEPT_SHOWN)])[:KEPT_SHOWN]
     turns = sorted((turn, order.index(bucket), place) for bucket in order for turn, place in enumerate(picked[bucket]))
     places = [place for _, _, place in turns[:KEPT_SHOWN]]
-    datasets = [_rows(folder, dataset, places) for dataset in ("documents", "buckets", "scores")]
+    cut = [step.name for step in funnel.steps if step.name == "lines"]
+    datasets = [_rows(folder, dataset, places) for dataset in ("documents", "buckets", "scores", *cut)]
     return [_kept(*rows) for rows in zip(*datasets, strict=True)]
 
 
@@ -131,8 +133,12 @@ def _kept_parts(funnel: Funnel) -> tuple[int, ...]:
     return next((step.kept_parts for step in funnel.steps if step.name == "buckets"), ())
 
 
-def _kept(document: Row, bucket: Row, scores: Row) -> Shown:
+def _kept(document: Row, bucket: Row, scores: Row, lines: Row | None = None) -> Shown:
+    """Return a kept document with the text that is trained on."""
     values = {**{name: document.get(name) for name in KEPT_SIGNALS}, **scores}
+    if lines and lines["cuts"]:
+        values |= {"lines_cut": lines["lines_cut"], "cut_chars": lines["cut_chars"]}
+        document = {**document, "text": cut_text(document["text"], lines["cuts"])}
     facts = [
         f"{name} {number(value) if isinstance(value, float) else value}"
         for name, value in values.items()

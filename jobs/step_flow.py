@@ -20,6 +20,9 @@ FAILED = "failed"
 
 EXAMPLE_PARTS = 8
 
+FIGURES = ("bytes", "lost_bytes", "text_bytes", "lines_cut", "cut_bytes")
+"""Counters of a part that are added up as they are."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -92,7 +95,7 @@ class Tally:
     seconds: float = 0.0
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     stages: dict[str, StageCounts] = field(default_factory=dict)
-    figures: Counter[str] = field(default_factory=Counter)  # bytes of several kinds
+    figures: Counter[str] = field(default_factory=Counter)  # FIGURES
     records: Counter[str] = field(default_factory=Counter)
     bucket_docs: Counter[str] = field(default_factory=Counter)
     bucket_text_bytes: Counter[str] = field(default_factory=Counter)
@@ -108,7 +111,7 @@ class Tally:
         self.rows_kept += counters["rows_kept"]
         self.seconds += entry.seconds
         self.dropped.update(counters["dropped"])
-        self.figures.update({name: counters.get(name, 0) for name in ("bytes", "lost_bytes", "text_bytes")})
+        self.figures.update({name: counters.get(name, 0) for name in FIGURES})
         self.records.update(counters.get("records", {}))
         self.bucket_docs.update(counters.get("bucket_docs", {}))
         self.bucket_text_bytes.update(counters.get("bucket_text_bytes", {}))

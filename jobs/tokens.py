@@ -2,7 +2,7 @@
 
 buckets/ is a sidecar that names the bucket of each document that stays, and counts what each bucket holds. From these
 counts every bucket gets its number of shards; a document goes to a shard, and to its place there, by a hash of (seed,
-doc_id): that is the shuffle.
+doc_id): that is the shuffle. From here on text is what the cuts of lines/ leave of it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataproc.cuts import apply_cuts
 from dataproc.exchange import Exchange, Rows
 from dataproc.ids import hash64
 from dataproc.schema import DROPPED
@@ -33,7 +34,7 @@ from jobs.run import Run
 from stages.tokenize_text import TokenizeText
 
 SIDECAR = pa.schema([("doc_id", pa.binary()), ("bucket", pa.string())])
-"""buckets/: the bucket of each document, null for those that dedup or the policy drops."""
+"""buckets/: the bucket of each document, null for those that dedup, line dedup or the policy drops."""
 
 MANIFESTS = "tokens/manifests"
 """The dataset of the buckets' manifest.json: done when all of tokens/ is."""
@@ -56,7 +57,12 @@ def declare_buckets(run: Run) -> Dataset:
     """Return the dataset buckets/."""
     policy = run.recipe.policy
     made_from = {**stages_made_from(policy.stages), "drop_flagged": list(policy.drop_flagged)}
-    return run.dataset("buckets", made_from, ["documents", "dedup", "scores"], run.num_parts)
+    return run.dataset("buckets", made_from, ["documents", "dedup", *_lines(run.recipe), "scores"], run.num_parts)
+
+
+def _lines(recipe: Recipe) -> list[str]:
+    """Return the name of the sidecar with the cuts, where there is one."""
+    return ["lines"] if recipe.lines is not None else []
 
 
 def run_buckets(run: Run) -> None:
@@ -87,9 +93,9 @@ class BucketsTask:
         folder, keep_text = self.dataset.folder, self.recipe.documents.dropped_text
         with create_part(folder, name, SIDECAR) as out, create_part(folder, dropped_name, DROPPED) as dropped:
             for batch in read_aligned(folder, part, self._columns()):
-                unique = batch.filter(pc.is_null(batch["duplicate_of"]))
-                rows_in += unique.num_rows
-                kept, lost = run_stages(self._stages, unique, counts)
+                left = without_cuts(batch.filter(_is_left(batch)))
+                rows_in += left.num_rows
+                kept, lost = run_stages(self._stages, left, counts)
                 for rows in lost:
                     dropped.write(dropped_rows(rows, keep_text))
                 out.write(_sidecar(batch["doc_id"], kept))
@@ -120,8 +126,22 @@ class BucketsTask:
         return {
             "documents": [name for name in documents if name in reads | shown],
             "dedup": ["duplicate_of", "cluster_size"],
+            **dict.fromkeys(_lines(self.recipe), ["cuts", "lines_reason"]),
             "scores": [name for name in scores if name in reads],
         }
+
+
+def _is_left(batch: pa.RecordBatch) -> pa.Array:
+    """Return a mask of the documents that neither dedup nor line dedup dropped."""
+    left = pc.is_null(batch["duplicate_of"])
+    return pc.and_(left, pc.is_null(batch["lines_reason"])) if "lines_reason" in batch.schema.names else left
+
+
+def without_cuts(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch with its column `cuts`, if it has one, applied to `text`."""
+    if "cuts" not in batch.schema.names:
+        return batch
+    return with_columns(batch, {"text": apply_cuts(batch["text"], batch["cuts"])}).drop_columns(["cuts"])
 
 
 def _drop_flagged(reasons: tuple[str, ...]) -> Transform:
@@ -195,7 +215,7 @@ def declare_tokens(run: Run, shards: int | None = None) -> Dataset:
         "seed": run.recipe.seed,
         "shard_text_bytes": run.recipe.tokens.shard_text_bytes,
     }
-    return run.dataset("tokens", made_from, ["documents", "buckets"], parts=shards)
+    return run.dataset("tokens", made_from, ["documents", *_lines(run.recipe), "buckets"], parts=shards)
 
 
 def run_tokens(run: Run) -> None:
@@ -213,7 +233,7 @@ def run_tokens(run: Run) -> None:
         dataset,
         Exchange(
             name="tokens",
-            source=_Encoded(run.folder, stage, run.recipe.seed, layout),
+            source=_Encoded(run.folder, _lines(run.recipe), stage, run.recipe.seed, layout),
             schema=ENCODED,
             partition="partition",
             sort_by=("shuffle_key", "doc_id"),
@@ -244,6 +264,7 @@ class _Encoded:
     """The encoded documents of one part, each with its partition and shuffle key."""
 
     folder: Folder
+    lines: list[str]
     stage: TokenizeText
     seed: int
     layout: Layout
@@ -256,10 +277,12 @@ class _Encoded:
     def __call__(self, part: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one part that stay, encoded."""
         columns = {"documents": ["doc_id", "text", *SOURCE_COLUMNS.names], "buckets": ["bucket"]}
+        columns |= dict.fromkeys(self.lines, ["cuts"])
         for batch in read_aligned(self.folder, part, columns, batch_rows=512):
             batch = batch.filter(pc.is_valid(batch["bucket"]))
             if not batch.num_rows:
                 continue
+            batch = without_cuts(batch)
             keys = [shuffle_key(self.seed, doc_id) for doc_id in batch["doc_id"].to_pylist()]
             pairs = zip(batch["bucket"].to_pylist(), keys, strict=True)
             partitions = [self.layout.partition(bucket, key) for bucket, key in pairs]

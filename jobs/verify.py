@@ -16,8 +16,14 @@ from dataproc.tables import part_name, read_aligned
 from dataproc.tokens.verify import verify_bucket
 from jobs.funnel import read_record
 
-SIDECARS = {"signatures": ["text_hash"], "dedup": ["duplicate_of"], "scores": ["doc_id"], "buckets": ["bucket"]}
-CHECKED = ("documents", "dropped", "signatures", "dedup", "scores", "buckets", "tokens")
+SIDECARS = {
+    "signatures": ["text_hash"],
+    "dedup": ["duplicate_of"],
+    "lines": ["cuts"],
+    "scores": ["doc_id"],
+    "buckets": ["bucket"],
+}
+CHECKED = ("documents", "dropped", "signatures", "dedup", "lines", "scores", "buckets", "tokens")
 """Folders in which every file must be known."""
 
 

@@ -12,6 +12,8 @@ from stages.gopher_quality import GopherQuality
 from stages.http_response import HttpResponse
 from stages.language_id import LanguageId
 from stages.parse_url import ParseUrl
+from stages.pii import Pii
+from stages.refinedweb_lines import RefinedwebLines
 from stages.score import Score
 from stages.threshold import Threshold
 
@@ -22,6 +24,8 @@ STAGES: dict[str, type[Stage]] = {
     "http_response": HttpResponse,
     "language_id": LanguageId,
     "parse_url": ParseUrl,
+    "pii": Pii,
+    "refinedweb_lines": RefinedwebLines,
     "score": Score,
     "threshold": Threshold,
 }

@@ -14,6 +14,7 @@ COMPARED = (
     "dropped",
     "signatures",
     "dedup",
+    "lines",
     "scores",
     "buckets",
     "tokens",
