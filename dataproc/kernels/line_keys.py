@@ -51,7 +51,7 @@ def _normal() -> npt.NDArray[np.int32]:
     for code in np.flatnonzero(letters).tolist():
         first, *marks = unicodedata.normalize("NFD", chr(int(fold[code])))
         if marks and all(_is_accent(ord(mark)) for mark in marks):
-            normal[code] = ord(first)
+            normal[code] = fold[ord(first)]
     for first_accent, last_accent in ACCENTS:
         normal[first_accent : last_accent + 1] = NOTHING
     normal[classes[: len(fold)] == NUMBER] = ZERO

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dataproc.kernels.buffers import frozen, text_buffers
-from dataproc.kernels.char_classes import ALONE, LETTER, NUMBER, SPACE, tables
+from dataproc.kernels.char_classes import ALONE, LETTER, NUMBER, OTHER, SPACE, tables
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.utf8 import byte_at, decode
 
@@ -36,9 +36,10 @@ class LineShapes(NamedTuple):
 @cache
 def _capitals() -> npt.NDArray[np.bool_]:
     """Return a mask of the capital letters among the first 0x20000 code points: those that have a small form."""
-    fold = tables().fold
-    found = [code for code in np.flatnonzero(fold != np.arange(len(fold))).tolist() if chr(code).isupper()]
-    mask = np.zeros(len(fold), np.bool_)
+    classes = tables().classes[:0x20000]
+    known = np.flatnonzero(classes != OTHER).tolist()  # of the tables' Unicode version, whatever Python's is
+    found = [code for code in known if chr(code).isupper() and chr(code).lower() != chr(code)]
+    mask = np.zeros(len(classes), np.bool_)
     mask[found] = True
     return frozen(mask)
 
