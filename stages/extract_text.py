@@ -17,14 +17,17 @@ from pydantic import PositiveInt
 
 from dataproc.stage import Contract, Drops, Stage, Transform
 from dataproc.text import clean_text
-from stages.extractors import LIBRARIES, Extractor, ExtractorName, build_extractor
+from stages.extractors import LIBRARIES, Extractor, ExtractorName, Justext, build_extractor
 
 
 class ExtractText(Stage):
     """Write the main text, the title and the encoding of each page; text inputs keep their text."""
 
     extractor: ExtractorName = "resiliparse"
-    """`resiliparse` (fast) or `trafilatura` (better on articles, nine times slower)."""
+    """`resiliparse` (fast), `trafilatura` (better on articles, nine times slower) or `justext`."""
+    justext: Justext = Justext()
+    """Settings of the extractor `justext`: stop_list, length_low, length_high, stopwords_low, stopwords_high,
+    max_link_density; see `stages/extractors.py`."""
     max_html_bytes: PositiveInt | None = 10 << 20
     """Most bytes of a page; Common Crawl stores 1 MiB (5 MiB since 2025)."""
     max_tags: PositiveInt | None = 300_000
@@ -52,7 +55,7 @@ class ExtractText(Stage):
 
     def build(self) -> Transform:
         """Load the extractor and return `extract_text`."""
-        return partial(extract_text, extractor=build_extractor(self.extractor, self.max_depth), config=self)
+        return partial(extract_text, extractor=build_extractor(self.extractor, self.max_depth, self.justext), config=self)
 
 
 _BEFORE_PARSING = ("max_html_bytes", "max_tags", "max_attributes", "max_siblings", "max_unclosed")

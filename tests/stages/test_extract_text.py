@@ -160,7 +160,7 @@ def test_text_of_a_dropped_page_is_null_and_of_a_short_one_kept() -> None:
 )
 def test_pages_made_to_hurt(extractor: str, page: str, rule: str | None) -> None:
     reason = outcome(page, extractor=extractor)[0]
-    assert reason == rule or (extractor == "trafilatura" and reason in (None, "min_chars"))
+    assert reason == rule or (extractor != "resiliparse" and reason in (None, "min_chars"))
 
 
 def test_title_is_bounded() -> None:
@@ -246,9 +246,53 @@ def test_config_round_trips() -> None:
     assert ExtractText.model_validate_json(config.model_dump_json()) == config
 
 
+LION = "The lion and the mouse became friends in the wood, and this sentence is long enough."
+GERMAN = "Der L\u00f6we und die Maus wurden Freunde im Wald, und dieser Satz ist lang genug daf\u00fcr."
+
+
+def test_justext_reads_any_language_and_with_a_stop_list_one() -> None:
+    page = f"<p>{LION * 3}</p><p>{GERMAN * 3}</p><p>{LION * 3}</p>"
+    text = {name: read(page, extractor="justext", justext={"stop_list": name})["text"] for name in (None, "English")}
+    assert text[None].split("\n") == [LION * 3, GERMAN * 3, LION * 3]
+    assert text["English"].split("\n") == [LION * 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "inside", "outside"),
+    [
+        ({"length_high": 70}, "x" * 71, "x" * 70),
+        ({"length_low": 20, "length_high": 0}, "x" * 20, "x" * 19),
+        ({"max_link_density": 0.5}, f"{'x' * 50}<a href=/>{'x' * 50}</a>", f"{'x' * 50}<a href=/>{'x' * 51}</a>"),
+        ({"stop_list": "English", "stopwords_high": 0.5}, "the xxxxx " * 20, "the xxxxx " * 19 + "xxxxx xxxxx"),
+    ],
+)
+def test_justext_settings(settings: dict[str, Any], inside: str, outside: str) -> None:
+    config = {"extractor": "justext", "justext": {"stopwords_low": 0.5, **settings}}
+    assert outcome(f"<div>{inside}</div>", **config) == KEPT
+    assert outcome(f"<div>{outside}</div>", **config) == ("min_chars", 0, 1)
+
+
+@pytest.mark.parametrize("page", ["", "<!-- -->", "<?xml version='1.0'?>"])
+def test_justext_of_an_empty_page_is_empty(page: str) -> None:
+    assert outcome(page, extractor="justext")[0] == "min_chars"
+
+
+def test_justext_decodes_once() -> None:
+    page = f"<?xml version='1.0' encoding='latin1'?>\n<html><p>{GERMAN * 3}</p></html>"
+    assert read(page, "utf-8", extractor="justext")["text"] == GERMAN * 3
+
+
+def test_unknown_stop_list() -> None:
+    with pytest.raises(ConfigError) as error:
+        validate(ExtractText, {"justext": {"stop_list": "Englsh"}}, "r")
+    assert str(error.value) == (
+        'r.justext.stop_list: stop_list must be a list that justext has, got "Englsh". Did you mean "English"?'
+    )
+
+
 def test_unknown_extractor() -> None:
     with pytest.raises(ConfigError) as error:
         validate(ExtractText, {"extractor": "goose"}, "r")
     assert (
-        str(error.value) == "r.extractor must be 'resiliparse' or 'trafilatura', got 'goose'. Correct it in the config."
+        str(error.value) == "r.extractor must be 'resiliparse', 'trafilatura' or 'justext', got 'goose'. Correct it in the config."
     )
