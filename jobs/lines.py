@@ -135,9 +135,7 @@ class LineReader:
         from dataproc.kernels.line_keys import line_keys
 
         languages = batch["language"].to_pylist() if self.config.by_language else [None] * batch.num_rows
-        seeds = line_seeds(
-            batch["doc_id"].to_pylist(), languages, self.num_buckets, self.seed, self.config.by_language
-        )
+        seeds = line_seeds(batch["doc_id"].to_pylist(), languages, self.num_buckets, self.seed, self.config.by_language)
         lines = line_keys(batch["text"], seeds)
         takes_part = pc.is_null(batch["duplicate_of"]).to_numpy(zero_copy_only=False) & ~self._spared(batch["flags"])
         counted = np.repeat(takes_part, np.diff(lines.offsets)) & (lines.chars >= self.config.min_chars)
@@ -234,7 +232,9 @@ class CutsSink:
         put = pa.array([""], pa.string()).take(pa.array(np.zeros(len(spans.starts), np.int64)))
         cuts = pa.ListArray.from_arrays(
             pa.array(spans.offsets.astype(np.int32)),
-            pa.StructArray.from_arrays([pa.array(spans.starts), pa.array(spans.ends), put], fields=list(CUTS.value_type)),
+            pa.StructArray.from_arrays(
+                [pa.array(spans.starts), pa.array(spans.ends), put], fields=list(CUTS.value_type)
+            ),
         )
         null = [pc.if_else(is_duplicate, None, column) for column in (pa.array(lines_cut), pa.array(share))]
         columns = [

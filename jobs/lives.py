@@ -69,7 +69,7 @@ class Life:
     """Share of its characters that the cuts take; null without line dedup."""
     bucket: str | None = None
     tokens: Row | None = None
-    """shard, offset and length in tokens (EOS included), the text decoded from them, whether it is the text after cuts."""
+    """shard, offset and length in tokens (EOS included), their text, whether it is the text after cuts."""
     text: str | None = None
     """Of documents/, or as much as dropped/ has."""
 

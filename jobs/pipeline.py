@@ -1,4 +1,4 @@
-"""The whole path: crawl -> documents -> signatures -> dedup -> lines, scores -> buckets -> tokens -> mixture -> report."""
+"""The whole path: crawl -> documents, signatures, dedup, lines, scores, buckets, tokens -> mixture, report."""
 
 from __future__ import annotations
 

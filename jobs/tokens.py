@@ -126,7 +126,7 @@ class BucketsTask:
         return {
             "documents": [name for name in documents if name in reads | shown],
             "dedup": ["duplicate_of", "cluster_size"],
-            **dict.fromkeys(_lines(self.recipe), ["cuts", "lines_reason"]),
+            **{name: ["cuts", "lines_reason"] for name in _lines(self.recipe)},
             "scores": [name for name in scores if name in reads],
         }
 
@@ -277,7 +277,7 @@ class _Encoded:
     def __call__(self, part: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one part that stay, encoded."""
         columns = {"documents": ["doc_id", "text", *SOURCE_COLUMNS.names], "buckets": ["bucket"]}
-        columns |= dict.fromkeys(self.lines, ["cuts"])
+        columns |= {name: ["cuts"] for name in self.lines}
         for batch in read_aligned(self.folder, part, columns, batch_rows=512):
             batch = batch.filter(pc.is_valid(batch["bucket"]))
             if not batch.num_rows:

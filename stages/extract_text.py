@@ -55,7 +55,9 @@ class ExtractText(Stage):
 
     def build(self) -> Transform:
         """Load the extractor and return `extract_text`."""
-        return partial(extract_text, extractor=build_extractor(self.extractor, self.max_depth, self.justext), config=self)
+        return partial(
+            extract_text, extractor=build_extractor(self.extractor, self.max_depth, self.justext), config=self
+        )
 
 
 _BEFORE_PARSING = ("max_html_bytes", "max_tags", "max_attributes", "max_siblings", "max_unclosed")

@@ -30,7 +30,9 @@ from dataproc.text import clean_text
 def _check_placeholders(placeholders: tuple[str, ...]) -> tuple[str, ...]:
     for placeholder in placeholders:
         if placeholder != clean_text(placeholder):
-            raise ValueError(f"placeholders must be text without control characters, got {placeholder!r}. Take them out.")
+            raise ValueError(
+                f"placeholders must be text without control characters, got {placeholder!r}. Take them out."
+            )
     return placeholders
 
 

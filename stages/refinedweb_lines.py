@@ -33,7 +33,9 @@ Share = Annotated[float, Field(ge=0, le=1)] | None
 def _check_strings(strings: tuple[str, ...]) -> tuple[str, ...]:
     for string in strings:
         if string != string.strip() or not string or "\n" in string:
-            raise ValueError(f"strings must be part of a line and not begin or end with space, got {string!r}. Trim it.")
+            raise ValueError(
+                f"strings must be part of a line and not begin or end with space, got {string!r}. Trim it."
+            )
     return strings
 
 
@@ -134,9 +136,7 @@ def refinedweb_lines(batch: pa.RecordBatch, config: RefinedwebLines) -> pa.Recor
     )
 
 
-def _above(
-    part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64], limit: float | None
-) -> npt.NDArray[np.bool_]:
+def _above(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64], limit: float | None) -> npt.NDArray[np.bool_]:
     return np.zeros(len(part), bool) if limit is None else part / np.maximum(whole, 1) > limit
 
 

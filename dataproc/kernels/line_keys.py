@@ -49,7 +49,7 @@ def _normal() -> npt.NDArray[np.int32]:
     letters = np.isin(classes[: len(fold)], (LETTER, ALONE, MARK))
     normal[letters] = fold[letters]
     for code in np.flatnonzero(letters).tolist():
-        first, *marks = unicodedata.normalize("NFD", chr(int(fold[code])))
+        first, *marks = list(unicodedata.normalize("NFD", chr(int(fold[code]))))
         if marks and all(_is_accent(ord(mark)) for mark in marks):
             normal[code] = fold[ord(first)]
     for first_accent, last_accent in ACCENTS:
@@ -77,9 +77,7 @@ def line_keys(text: pa.Array, seeds: npt.NDArray[np.uint64]) -> LineKeys:
     starts, keys, chars = np.empty(count + 1, np.int64), np.empty(count, np.uint64), np.empty(count, np.int64)
     blank, indented = np.empty(count, np.bool_), np.empty(count, np.bool_)
     starts[0] = offsets[0]
-    _hash_lines(
-        data, offsets, rows, tables().classes, _normal(), frozen(seeds), starts, keys, chars, blank, indented
-    )
+    _hash_lines(data, offsets, rows, tables().classes, _normal(), frozen(seeds), starts, keys, chars, blank, indented)
     return LineKeys(starts, rows, keys, chars, blank, indented)
 
 
@@ -110,10 +108,11 @@ def _hash_lines(
                 if code >= 0x80:
                     code, after = decode(data, at, stop)
                 at = after
+                put = NOTHING
                 if code < len(normal):
-                    put = np.int64(normal[code])
-                else:
-                    put = code if classes[code] in (LETTER, ALONE, MARK) else NOTHING
+                    put = normal[code]
+                elif classes[code] in (LETTER, ALONE, MARK):
+                    put = code
                 if put == BLANK:
                     gap = True
                     continue

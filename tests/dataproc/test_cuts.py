@@ -10,7 +10,9 @@ from dataproc.errors import ShardError
 
 
 def applied(texts: list[str | None], *cuts: list[tuple[int, int, str]] | None) -> Any:
-    rows = [None if row is None else [dict(zip(("start", "end", "put"), cut, strict=True)) for cut in row] for row in cuts]
+    rows = [
+        None if row is None else [dict(zip(("start", "end", "put"), cut, strict=True)) for cut in row] for row in cuts
+    ]
     return apply_cuts(pa.array(texts, pa.large_string()), pa.array(rows, CUTS)).to_pylist()
 
 

@@ -180,7 +180,9 @@ def test_the_same_bytes_for_two_workers_and_after_a_kill(crawl: Path, done: Path
 def test_changed_and_dropped_steps_are_errors_until_redone(crawl: Path, done: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(done, out)
-    with pytest.raises(ResumeError, match=r"lines must be made as before to be resumed, got other values of: lines\.max_count\."):
+    with pytest.raises(
+        ResumeError, match=r"lines must be made as before to be resumed, got other values of: lines\.max_count\."
+    ):
         run(crawl, out, {**LINES, "max_count": 7})
     with pytest.raises(ResumeError) as caught:
         run(crawl, out, None)

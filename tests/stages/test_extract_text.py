@@ -294,5 +294,6 @@ def test_unknown_extractor() -> None:
     with pytest.raises(ConfigError) as error:
         validate(ExtractText, {"extractor": "goose"}, "r")
     assert (
-        str(error.value) == "r.extractor must be 'resiliparse', 'trafilatura' or 'justext', got 'goose'. Correct it in the config."
+        str(error.value)
+        == "r.extractor must be 'resiliparse', 'trafilatura' or 'justext', got 'goose'. Correct it in the config."
     )

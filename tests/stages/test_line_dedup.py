@@ -3,6 +3,7 @@ from __future__ import annotations
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
@@ -22,7 +23,7 @@ def reduced(rows: list[Row], max_count: int, keep: int, cuts: list[int]) -> list
 
     def batches() -> Iterator[pa.RecordBatch]:
         places = sorted({0, len(rows), *(min(cut, len(rows)) for cut in cuts)})
-        for start, stop in zip(places, places[1:], strict=False):
+        for start, stop in pairwise(places):
             columns = list(zip(*rows[start:stop], strict=True))
             arrays = [pa.array([0] * (stop - start), pa.int32()), *(pa.array(column, pa.int64()) for column in columns)]
             yield pa.RecordBatch.from_arrays(arrays, schema=COUNTED)

@@ -14,18 +14,19 @@ from dataproc.config import validate
 from dataproc.errors import ConfigError
 from stages.pii import Pii, is_public
 
-E, I = "|||EMAIL_ADDRESS|||", "|||IP_ADDRESS|||"
+EMAIL, IP = "|||EMAIL_ADDRESS|||", "|||IP_ADDRESS|||"
 
 
 def rows(*texts: str | None, **config: Any) -> list[dict[str, Any]]:
     ids = pa.array([bytes([row]) * 16 for row in range(len(texts))], pa.binary())
     batch = pa.RecordBatch.from_pydict({"doc_id": ids, "text": pa.array(texts, pa.large_string())})
-    return Pii(**config).build()(batch).to_pylist()
+    result: list[dict[str, Any]] = Pii(**config).build()(batch).to_pylist()
+    return result
 
 
 def masked(text: str, **config: Any) -> str:
     (row,) = rows(text, **config)
-    assert (row["pii_emails"], row["pii_ips"]) == (row["text"].count(E), row["text"].count(I))
+    assert (row["pii_emails"], row["pii_ips"]) == (row["text"].count(EMAIL), row["text"].count(IP))
     result: str = row["text"]
     return result
 
@@ -33,22 +34,22 @@ def masked(text: str, **config: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Write to jo@example.org.", f"Write to {E}."),
-        ("Jo.Doe+x_y%z@Mail.Example.CO.UK,", f"{E},"),
-        ("o'brien@example.ie 'jo@example.org'", f"{E} '{E}'"),
-        ("<jo@example.org> mailto:jo@example.org?x", f"<{E}> mailto:{E}?x"),
-        ("...jo@example.org -jo@example.org-", f"...{E} -{E}-"),
-        ("\u8054\u7cfbjo@example.org\u8c22", f"\u8054\u7cfb{E}\u8c22"),
-        ("https://h.org/jo@example.org", f"https://h.org/{E}"),
-        ("jo@xn--mller-kva.de", E),
-        ("jo@[8.8.8.8]", E),
+        ("Write to jo@example.org.", f"Write to {EMAIL}."),
+        ("Jo.Doe+x_y%z@Mail.Example.CO.UK,", f"{EMAIL},"),
+        ("o'brien@example.ie 'jo@example.org'", f"{EMAIL} '{EMAIL}'"),
+        ("<jo@example.org> mailto:jo@example.org?x", f"<{EMAIL}> mailto:{EMAIL}?x"),
+        ("...jo@example.org -jo@example.org-", f"...{EMAIL} -{EMAIL}-"),
+        ("\u8054\u7cfbjo@example.org\u8c22", f"\u8054\u7cfb{EMAIL}\u8c22"),
+        ("https://h.org/jo@example.org", f"https://h.org/{EMAIL}"),
+        ("jo@xn--mller-kva.de", EMAIL),
+        ("jo@[8.8.8.8]", EMAIL),
         ("jo@localhost", "jo@localhost"),
         ("jo@example.1", "jo@example.1"),
         ("jo.@example.org", "jo.@example.org"),
         ("jo @example.org @jo", "jo @example.org @jo"),
-        (f"{'a' * 64}@example.org", E),
+        (f"{'a' * 64}@example.org", EMAIL),
         (f"{'a' * 65}@example.org", f"{'a' * 65}@example.org"),
-        (f"jo@{'b' * 63}.org jo@{'b' * 64}.org", f"{E} jo@{'b' * 64}.org"),
+        (f"jo@{'b' * 63}.org jo@{'b' * 64}.org", f"{EMAIL} jo@{'b' * 64}.org"),
     ],
 )
 def test_emails(text: str, expected: str) -> None:
@@ -58,15 +59,24 @@ def test_emails(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("8.8.8.8", I),
-        ("(8.8.8.8), 8.8.8.8:53 and 8.8.8.8/24.", f"({I}), {I}:53 and {I}/24."),
-        ("8.8.8.8-8.8.8.9", f"{I}-{I}"),
-        ("8.8.8.8.", f"{I}."),
-        ("8.8.8.8.8 v8.8.8.8 8.8.8 08.8.8.8 256.8.8.8 8.8.8.8x", "8.8.8.8.8 v8.8.8.8 8.8.8 08.8.8.8 256.8.8.8 8.8.8.8x"),
-        ("10.0.0.1 172.16.0.1 192.168.1.1 127.0.0.1 203.0.113.9", "10.0.0.1 172.16.0.1 192.168.1.1 127.0.0.1 203.0.113.9"),
-        ("172.15.255.255 172.32.0.0 223.255.255.255 224.0.0.1", f"{I} {I} {I} 224.0.0.1"),
-        ("2606:4700:4700::1111 and [2A00:1450:0:0:0:0:0:200e]:80", f"{I} and [{I}]:80"),
-        ("12:30:45 fe80::1 ::1 2001:db8::1 std::abs 2001::: 2606:4700", "12:30:45 fe80::1 ::1 2001:db8::1 std::abs 2001::: 2606:4700"),
+        ("8.8.8.8", IP),
+        ("(8.8.8.8), 8.8.8.8:53 and 8.8.8.8/24.", f"({IP}), {IP}:53 and {IP}/24."),
+        ("8.8.8.8-8.8.8.9", f"{IP}-{IP}"),
+        ("8.8.8.8.", f"{IP}."),
+        (
+            "8.8.8.8.8 v8.8.8.8 8.8.8 08.8.8.8 256.8.8.8 8.8.8.8x",
+            "8.8.8.8.8 v8.8.8.8 8.8.8 08.8.8.8 256.8.8.8 8.8.8.8x",
+        ),
+        (
+            "10.0.0.1 172.16.0.1 192.168.1.1 127.0.0.1 203.0.113.9",
+            "10.0.0.1 172.16.0.1 192.168.1.1 127.0.0.1 203.0.113.9",
+        ),
+        ("172.15.255.255 172.32.0.0 223.255.255.255 224.0.0.1", f"{IP} {IP} {IP} 224.0.0.1"),
+        ("2606:4700:4700::1111 and [2A00:1450:0:0:0:0:0:200e]:80", f"{IP} and [{IP}]:80"),
+        (
+            "12:30:45 fe80::1 ::1 2001:db8::1 std::abs 2001::: 2606:4700",
+            "12:30:45 fe80::1 ::1 2001:db8::1 std::abs 2001::: 2606:4700",
+        ),
     ],
 )
 def test_ip_addresses(text: str, expected: str) -> None:
@@ -76,10 +86,10 @@ def test_ip_addresses(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("jo@example.org jo@example.1", f"{E} {E}"),
+        ("jo@example.org jo@example.1", f"{EMAIL} {EMAIL}"),
         ("Jo@Example.org", "Jo@Example.org"),  # datatrove's pattern knows small letters only
-        ("jo/doe=x@example.org", E),
-        ("v8.8.8.8.8", f"v{I}.8"),
+        ("jo/doe=x@example.org", EMAIL),
+        ("v8.8.8.8.8", f"v{IP}.8"),
         ("10.0.0.1 2606:4700:4700::1111", "10.0.0.1 2606:4700:4700::1111"),
     ],
 )
@@ -141,7 +151,8 @@ def test_placeholders_must_be_text() -> None:
     with pytest.raises(ConfigError) as caught:
         validate(Pii, {"email": "a\x00"}, "r.yaml: documents.pii")
     assert str(caught.value) == (
-        "r.yaml: documents.pii.email: placeholders must be text without control characters, got 'a\\x00'. Take them out."
+        "r.yaml: documents.pii.email: placeholders must be text without control characters, got 'a\\x00'."
+        " Take them out."
     )
     with pytest.raises(ConfigError, match=r"documents\.pii\.email"):
         validate(Pii, {"email": []}, "r.yaml: documents.pii")

@@ -15,7 +15,8 @@ PROSE = "The harbour was quiet that morning and the two of them walked along the
 def rows(*texts: str | None, **config: Any) -> list[dict[str, Any]]:
     ids = pa.array([bytes([row]) * 16 for row in range(len(texts))], pa.binary())
     batch = pa.RecordBatch.from_pydict({"doc_id": ids, "text": pa.array(texts, pa.large_string())})
-    return RefinedwebLines(**config).build()(batch).to_pylist()
+    result: list[dict[str, Any]] = RefinedwebLines(**config).build()(batch).to_pylist()
+    return result
 
 
 def left(text: str, **config: Any) -> str:

@@ -16,7 +16,9 @@ from dataproc.kernels.line_keys import ACCENTS, Cuts, cut_spans, line_keys
 from tests.dataproc.kernels.texts import PATHOLOGICAL, column, texts
 
 VECTORS = Path(__file__).parents[2] / "data" / "line_normalization.jsonl"
-lined = st.lists(texts | st.sampled_from(["", " ", "Caf\u00e9 12!", "-----", "\tx", "    y"]), max_size=8).map("\n".join)
+lined = st.lists(texts | st.sampled_from(["", " ", "Caf\u00e9 12!", "-----", "\tx", "    y"]), max_size=8).map(
+    "\n".join
+)
 
 
 def normalized(line: str) -> str:
@@ -31,7 +33,7 @@ def normalized(line: str) -> str:
             out += "0"
         elif kind in (LETTER, ALONE, MARK):
             small = chr(fold[ord(char)]) if ord(char) < len(fold) else char
-            first, *marks = unicodedata.normalize("NFD", small)
+            first, *marks = list(unicodedata.normalize("NFD", small))
             first = chr(fold[ord(first)]) if ord(first) < len(fold) else first
             out += first if marks and all(map(is_accent, marks)) else "" if is_accent(small) else small
     return " ".join(filter(None, out.split(" ")))
@@ -42,7 +44,8 @@ def is_accent(char: str) -> bool:
 
 
 def keys(text: str | None, seed: int = 0) -> list[int]:
-    return line_keys(column([text]), np.array([seed], np.uint64)).keys.tolist()
+    result: list[int] = line_keys(column([text]), np.array([seed], np.uint64)).keys.tolist()
+    return result
 
 
 @given(lined, st.integers(0, 2**64 - 1))

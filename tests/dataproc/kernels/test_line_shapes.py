@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def oracle(line: str) -> Line:
     for token in re.split(f"[{re.escape(spaces)}]" if spaces else "\0", bare):
         words = [char for char in token if classes[ord(char)] in (LETTER, NUMBER, ALONE)]
         alone = [classes[ord(char)] == ALONE for char in words]
-        tokens += (token != "") + sum(one or before for before, one in zip(alone, alone[1:], strict=False))
+        tokens += (token != "") + sum(one or before for before, one in pairwise(alone))
     return line, len(bare), capitals, sum(classes[ord(char)] == NUMBER for char in bare), tokens
 
 
@@ -72,7 +73,7 @@ def test_capitals_are_those_of_unicode() -> None:
     """All capital letters that have a small form, of the Unicode version of the tables."""
     letters = [chr(code) for code in np.flatnonzero(tables().classes[:0x20000] == LETTER).tolist()]
     capitals = [unicodedata.category(char) == "Lu" and char.lower() != char for char in letters]
-    assert line_shapes(column(letters)).capitals.tolist() == capitals
+    assert line_shapes(column([*letters])).capitals.tolist() == capitals
 
 
 @pytest.mark.parametrize("text", PATHOLOGICAL)
