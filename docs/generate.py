@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from pydantic.fields import FieldInfo
 
+from dataproc.config import Config
 from dataproc.stage import Stage
 from jobs.cli import app
 from stages.registry import STAGES
@@ -61,7 +62,11 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "must be given"
     value = info.get_default(call_default_factory=True)
-    return f"`{json.dumps(value, ensure_ascii=True, default=str)}`"
+    return f"`{_cell(json.dumps(value, ensure_ascii=True, default=_jsonable))}`"
+
+
+def _jsonable(value: object) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, Config) else str(value)
 
 
 def _cell(text: str | None) -> str:

@@ -128,7 +128,8 @@ class LineReader:
     def documents(self, part: int, columns: list[str]) -> Rows:
         """Yield the documents of a part with what `lines` needs and `columns`, and dedup's `duplicate_of`."""
         needed = ["doc_id", "text", "flags", *(["language"] if self.config.by_language else []), *columns]
-        return read_aligned(self.folder, part, {"documents": list(dict.fromkeys(needed)), "dedup": ["duplicate_of"]})
+        datasets = {"documents": list(dict.fromkeys(needed)), "dedup": ["duplicate_of"]}
+        return read_aligned(self.folder, part, datasets, batch_rows=512)
 
     def lines(self, batch: pa.RecordBatch) -> tuple[Any, npt.NDArray[np.bool_]]:
         """Return the lines (`line_keys.LineKeys`) of a batch and a mask of those that are counted."""

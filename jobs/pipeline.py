@@ -59,7 +59,7 @@ DECLARE: dict[str, Callable[[Run], Dataset | None]] = {
     "tokens": declare_tokens,
     "mixture": declare_mixture,
 }
-"""What each step's dataset is made from, as a check of what the folder holds; None for a step that the recipe leaves out."""
+"""What each step's dataset is made from, as a check of what the folder holds; None where the recipe leaves it out."""
 
 WRITTEN = (*READS, "dropped", "manifests", "mixture.json", "report", "run.json")
 """What a run writes at the top of its folder, next to units.parquet."""

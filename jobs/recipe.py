@@ -210,6 +210,4 @@ def _check_flags(recipe: Recipe) -> None:
     for key, reasons in (("policy.drop_flagged", recipe.policy.drop_flagged), ("lines.spare_flagged", spared)):
         for reason in reasons:
             if reason not in known:
-                raise ConfigError(
-                    f'{key} names "{reason}", which no annotating stage gives.{suggest(reason, known)}'
-                )
+                raise ConfigError(f'{key} names "{reason}", which no annotating stage gives.{suggest(reason, known)}')

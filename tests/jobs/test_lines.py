@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -20,10 +21,12 @@ from dataproc.ids import doc_id, hash64
 from dataproc.storage import Folder
 from jobs.explain import Lives, explain, render
 from jobs.funnel import read_funnel
+from jobs.lines import LineReader
 from jobs.pipeline import Order, run_pipeline
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe, load_recipe
 from jobs.verify import verify_run
+from stages.line_dedup import LineDedup
 from tests.dataproc.kernels.test_line_keys import normalized
 from tests.jobs.runs import checksums
 
@@ -31,14 +34,14 @@ COOKIES = "We use cookies, and {} partners do."
 LINES = {"max_count": 6, "bucket_docs": 30}
 
 
-def recipe_of(lines: dict[str, Any] | None, **dedup: Any) -> Recipe:
+def recipe_of(lines: dict[str, Any] | None) -> Recipe:
     return validate(
         Recipe,
         {
             "description": "test",
             "source": "test",
             "documents": {"stages": {"extract_text": {}, "language_id": {"min_score": 0}}},
-            "dedup": {"minhash": None, "partition_bytes": 4000, **dedup},
+            "dedup": {"exact": {}, "partition_bytes": 4000},
             "lines": lines,
             "policy": {"stages": {"assign_bucket": {"bucket": "all"}}},
         },
@@ -247,3 +250,31 @@ def test_flags_that_nobody_gives_and_languages_that_nobody_writes_are_errors(tmp
         "documents: {stages: {gopher_quality: {annotate: true}}}\n"
     )
     assert load_recipe(str(path)).lines is not None
+
+
+def test_spared_documents_lines_and_languages() -> None:
+    """Which lines are counted; `by_language` gives equal lines of two languages two keys."""
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "doc_id": pa.array([bytes([row]) * 16 for row in range(4)], pa.binary()),
+            "text": pa.array(["A b\n    code\n\tcode\n--\n c", "A b", "A b", "A b"], pa.large_string()),
+            "language": ["eng", "deu", "eng", "eng"],
+            "flags": pa.array([None, [], ["rule.a", "gopher.b"], ["rule.c"]], pa.list_(pa.string())),
+            "duplicate_of": pa.array([None, None, None, b"x"], pa.binary()),
+        }
+    )
+
+    def counted(**config: Any) -> tuple[list[bool], Any]:
+        lines, mask = LineReader(Folder("memory://"), LineDedup(**config), 1, 0).lines(batch)
+        return mask.tolist(), lines.keys
+
+    mask, keys = counted()
+    assert mask == [True, True, True, False, True, True, True, False]
+    assert keys[0] == keys[5] == keys[6]
+    assert counted(cut_indented=False)[0] == [True, False, False, False, True, True, True, False]
+    assert counted(min_chars=2)[0] == [True, True, True, False, False, True, True, False]
+    for reason in ("gopher.b", "gopher.*"):
+        assert counted(spare_flagged=[reason])[0][5:] == [True, False, False]
+    assert counted(spare_flagged=["gopher.c"])[0][5:] == [True, True, False]
+    keys = counted(by_language=True)[1]
+    assert keys[0] == keys[6] != keys[5]
