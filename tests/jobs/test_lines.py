@@ -164,8 +164,8 @@ def test_explain_shows_the_cuts(done: Path) -> None:
     with console.capture() as capture:
         console.print(render(Lives(found.lives)))
     told = capture.get()
-    assert "at lines by lines.max_cut_chars: 0.8125, limit 0.5" in told
-    assert "0 to 38: We use cookies, and 99 partners do." in told
+    assert "at lines by lines.max_cut_chars: 0.8, limit 0.5" in told
+    assert "0 to 36: We use cookies, and 99 partners do." in told
 
 
 def test_the_same_bytes_for_two_workers_and_after_a_kill(crawl: Path, done: Path, tmp_path: Path) -> None:
