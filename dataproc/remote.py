@@ -192,14 +192,13 @@ class RemoteFile(io.BufferedIOBase):
                 return
             response.raise_for_status()
             self._learn_size(response.status, response.headers)
-            skip = 0 if response.status == 206 else start  # a server without ranges sends all of it
-            wanted = min(stop, self._known_size) - start
+            if response.status != 206 and (start > 0 or stop < self._known_size):
+                raise InputError(
+                    f"{self._location} must be on a server that knows byte ranges, got all of it for a part."
+                    " Copy it to this machine first."
+                )
             async for chunk in response.content.iter_any():
-                part = chunk[skip : skip + wanted]
-                skip, wanted = max(skip - len(chunk), 0), wanted - len(part)
-                self._block += part
-                if not wanted:
-                    return
+                self._block += chunk
 
     def _learn_size(self, status: int, headers: Any) -> None:
         told = headers.get("Content-Range", "").rpartition("/")[2] if status == 206 else headers.get("Content-Length")

@@ -13,7 +13,6 @@ import typer
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from dataproc.config import Config
 from dataproc.stage import Stage
 from jobs.cli import app
 from stages.registry import STAGES

@@ -79,9 +79,10 @@ def run_lines(run: Run) -> None:
     config, final = run.recipe.lines, declare_lines(run)
     if config is None or final is None or final.complete():
         return
-    entries = list(Dataset(run.folder, "dedup", {}, run.num_parts).entries())
-    documents = sum(entry.counters["rows_kept"] for entry in entries)
-    text = sum(entry.counters["text_bytes"] for entry in Dataset(run.folder, "documents", {}, run.num_parts).entries())
+    documents, text = (
+        sum(entry.counters[counter] for entry in Dataset(run.folder, name, {}, run.num_parts).entries())
+        for name, counter in (("dedup", "rows_kept"), ("documents", "text_bytes"))
+    )
     partitions = 1 + text // run.recipe.dedup.partition_bytes
     reader = LineReader(run.folder, config, max(1, -(-documents // config.bucket_docs)), run.recipe.seed)
     frequent = _dataset(run, config, "lines/frequent", ["documents", "dedup"], partitions)

@@ -117,9 +117,16 @@ def test_missing_and_refused_files_are_not_tried_again(web: Web, slept: list[flo
     assert slept == []
 
 
-def test_servers_without_ranges(web: Web) -> None:
+def test_servers_without_ranges_give_what_fits_a_block(web: Web) -> None:
+    """Each block of a larger file would cost the whole of it."""
     web.ranges = False
-    assert read_all(f"{web.url}/a.warc.gz", block_bytes=120_000) == DATA
+    assert read_all(f"{web.url}/a.warc.gz", block_bytes=300_000) == DATA
+    with pytest.raises(InputError) as error:
+        read_all(f"{web.url}/a.warc.gz", block_bytes=299_999)
+    assert str(error.value) == (
+        f"{web.url}/a.warc.gz must be on a server that knows byte ranges, got all of it for a part."
+        " Copy it to this machine first."
+    )
 
 
 def test_empty_file(web: Web) -> None:
