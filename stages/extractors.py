@@ -138,7 +138,7 @@ def _trafilatura(settings: Trafilatura) -> Callable[[str, Any], str]:
 
     # `deduplicate` would remember lines across documents. Without metadata the date finder, which reads the clock, is
     # off.
-    options = {
+    options: dict[str, Any] = {
         "include_comments": settings.comments,
         "favor_precision": settings.favor == "precision",
         "favor_recall": settings.favor == "recall",
