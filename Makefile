@@ -25,7 +25,7 @@ UPGRADE ?=
 TEST_EXTRAS := datasketch,lz4,s3,tokenizers,torch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev pipeline test test-slow lint format docs lock clean
+.PHONY: help setup setup-dev pipeline test lint format docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,9 +59,6 @@ pipeline: setup ## Run a crawl through to tokens: make pipeline CRAWL=sample
 
 test: setup-dev ## Run the tests; SLOW=1 includes the slow ones
 	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow") $(ARGS)
-
-test-slow: ## Run all tests, the slow ones included
-	@$(MAKE) test SLOW=1
 
 lint: setup-dev ## Check format, lint rules and types
 	$(BIN)/ruff format --check
