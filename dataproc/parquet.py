@@ -127,7 +127,8 @@ def _open(file: BinaryIO) -> pq.ParquetFile | None:
     """Return the open file, None when it has no footer that can be read."""
     file.seek(0)
     try:
-        return pq.ParquetFile(file, buffer_size=COLUMN_BYTES)
+        # Read ahead, a whole row group would be in memory, and by threads that `tables.open_parquet` tells of.
+        return pq.ParquetFile(file, pre_buffer=False, buffer_size=COLUMN_BYTES)
     except (pa.ArrowException, OSError) as error:
         _raise_of_disk(error)
         return None

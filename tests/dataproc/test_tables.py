@@ -164,9 +164,17 @@ def test_parquet_is_read_by_one_thread_everywhere() -> None:
     root = Path(tables.__file__).parents[1]
     sources = [path for top in ("dataproc", "stages", "classifiers", "jobs") for path in (root / top).rglob("*.py")]
     found = {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in sources}
-    opened = {name: text.count("pq.ParquetFile(") + text.count("pq.read_") for name, text in found.items()}
-    assert {name for name, count in opened.items() if count} == {"dataproc/tables.py"}
-    reads = re.compile(r"\.read_row_group\(|open_parquet\([a-z]+\)\.read\(")
-    calls = [text[hit.end() : text.index(")\n", hit.end())] for text in found.values() for hit in reads.finditer(text)]
-    assert len(calls) == 5
-    assert all("use_threads=False" in call for call in calls)
+    opened = re.compile(
+        r"pq\.ParquetFile\([a-z]|pq\.read_|open_parquet\([a-z]+\)\.read\(|\.(?:read_row_group|iter_batches)\("
+    )
+    calls = [
+        (name, hit[0].strip("."), text[hit.start() : text.index(")\n", hit.end())])
+        for name, text in found.items()
+        for hit in opened.finditer(text)
+    ]
+    openings = {name for name, what, call in calls if what.startswith("pq.ParquetFile") and "pre_buffer=False" in call}
+    assert openings == {"dataproc/tables.py", "dataproc/parquet.py"}
+    reads = [(name, call) for name, what, call in calls if not what.startswith("pq.ParquetFile")]
+    assert len(calls) == len(openings) + len(reads), "a file is opened elsewhere or with reading ahead"
+    assert [name for name, call in reads if "use_threads=False" not in call] == []
+    assert len(reads) == 6
