@@ -17,6 +17,7 @@ LIMIT_DOCS ?=
 ROOT ?=
 # make test
 SLOW ?=
+TEST_WORKERS ?= 2
 ARGS ?=
 # make lock
 UPGRADE ?=
@@ -58,7 +59,7 @@ pipeline: setup ## Run a crawl through to tokens: make pipeline CRAWL=sample
 		$(if $(LIMIT_DOCS),--limit-docs $(LIMIT_DOCS)) $(if $(ROOT),--root '$(ROOT)'))
 
 test: setup-dev ## Run the tests; SLOW=1 includes the slow ones
-	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow") $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(if $(SLOW),-m "slow or not slow") $(ARGS)
 
 lint: setup-dev ## Check format, lint rules and types
 	$(BIN)/ruff format --check

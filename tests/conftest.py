@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -48,6 +50,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With CI=true everything has to run: a test left out or skipped fails the session."""
+    if hasattr(session.config, "workeroutput"):  # one of several test processes: the first of them judges
+        session.config.workeroutput["left_out"] = _left_out
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not IN_CI or reporter is None or session.exitstatus != pytest.ExitCode.OK:
         return
@@ -57,10 +61,33 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a test process left out; all of them collect, and so leave out, the same tests."""
+    _left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of recipe `default` on the sample crawl with two workers, made once; tests must not change it."""
-    out = tmp_path_factory.mktemp("sample") / "run"
-    command = [sys.executable, "-m", "jobs.cli", "run", "--crawl", "sample", "--out", str(out), "--workers", "2"]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which all test processes share
+    out = folder / "sample"
+    with open(folder / "sample.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out / "mixture.json").exists():
+            command = [
+                sys.executable,
+                "-m",
+                "jobs.cli",
+                "run",
+                "--crawl",
+                "sample",
+                "--out",
+                str(out),
+                "--workers",
+                "2",
+            ]
+            subprocess.run(command, check=True, capture_output=True, text=True)
     return out
