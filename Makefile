@@ -19,6 +19,8 @@ ROOT ?=
 SLOW ?=
 TEST_WORKERS ?= 2
 ARGS ?=
+# make bench
+NAME ?= signatures tokenizers sample
 # make lock
 UPGRADE ?=
 
@@ -26,12 +28,12 @@ UPGRADE ?=
 TEST_EXTRAS := datasketch,lz4,s3,tokenizers,torch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev pipeline test lint format docs lock clean
+.PHONY: help setup setup-dev pipeline test bench lint format docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make pipeline takes CRAWL=sample|CC-MAIN-...|path|glob RECIPE=default OUT= ENGINE=local WORKERS= LIMIT= LIMIT_DOCS= ROOT=; make test takes SLOW=1 ARGS="
+	@echo "  make pipeline takes CRAWL=sample|CC-MAIN-...|path|glob RECIPE=default OUT= ENGINE=local WORKERS= LIMIT= LIMIT_DOCS= ROOT=; make test takes SLOW=1 ARGS=; make bench takes NAME="
 
 setup: $(VENV)/.installed ## Make .venv with what a run on one machine needs
 
@@ -60,6 +62,9 @@ pipeline: setup ## Run a crawl through to tokens: make pipeline CRAWL=sample
 
 test: setup-dev ## Run the tests; SLOW=1 includes the slow ones
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(if $(SLOW),-m "slow or not slow") $(ARGS)
+
+bench: setup-dev ## Measure speed beside the peers': make bench NAME=signatures; without NAME all
+	$(foreach name,$(NAME),$(BIN)/python -m benchmarks.$(name) &&) true
 
 lint: setup-dev ## Check format, lint rules and types
 	$(BIN)/ruff format --check
