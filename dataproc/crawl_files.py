@@ -8,6 +8,7 @@ the line without scheme and host in a list of paths, as which a Common Crawl id 
 from __future__ import annotations
 
 import gzip
+import os
 import posixpath
 import re
 import zlib
@@ -27,9 +28,11 @@ FORMATS = {
     **dict.fromkeys((".warc", ".warc.gz", ".warc.zst", ".warc.lz4"), "warc"),
     **dict.fromkeys((".wet", ".wet.gz", ".wet.zst", ".wet.lz4"), "warc"),
     **dict.fromkeys((".jsonl", ".jsonl.gz", ".jsonl.zst"), "jsonl"),
+    # As C4, Dolma and RedPajama name theirs; .json alone is more often one value than lines of them.
+    **dict.fromkeys((".json.gz", ".json.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst"), "jsonl"),
     ".parquet": "parquet",
 }
-SPLITTABLE = (".jsonl", ".parquet")  # compressed files and WARC have no places where a reader could start
+SPLITTABLE = (".jsonl", ".ndjson", ".parquet")  # compressed files and WARC have no places where a reader could start
 LISTS = (".txt", ".paths", ".txt.gz", ".paths.gz")
 
 SIZE_THREADS = 16
@@ -80,7 +83,7 @@ def find_files(crawl: str, root: str | None = None) -> list[CrawlFile]:
                 f"{crawl} must match a file, got none. Quote the pattern so that the shell leaves it alone."
             )
     elif retried(crawl, lambda: fs.isdir(path)):
-        base, found = path, retried(crawl, lambda: fs.find(path, detail=True))
+        base, found = path, _below(path) if is_local(fs) else retried(crawl, lambda: fs.find(path, detail=True))
     else:
         raise InputError(
             f"{crawl} must exist. Give a file, a folder, a glob, a list of paths, or a Common Crawl id such as"
@@ -93,6 +96,18 @@ def find_files(crawl: str, root: str | None = None) -> list[CrawlFile]:
         seen = ", ".join(f"{count} x {suffix}" for suffix, count in others.most_common(5)) or "no file"
         raise InputError(f"{crawl} must hold files that end in one of {_formats()}, got {seen}. Give another folder.")
     return [CrawlFile(below, _location(fs, names[below]), _size(found[names[below]])) for below in known]
+
+
+def _below(folder: str) -> dict[str, dict[str, Any]]:
+    """Return the files below a folder of this machine; fsspec's `find` passes over folders that it cannot read."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"{error.filename} must be readable, got {error.strerror}. Check the permissions, or give another folder."
+        ) from error
+
+    tree = os.walk(folder, onerror=refuse, followlinks=True)
+    return {posixpath.join(parent, name): {} for parent, _, names in tree for name in names}
 
 
 def _common_crawl(crawl: str, root: str) -> list[CrawlFile]:
@@ -114,7 +129,7 @@ def _listed(crawl: str, root: str | None) -> list[CrawlFile]:
     try:
         with open_input(crawl) as file:
             data = file.read()
-        lines = (gzip.decompress(data) if crawl.lower().endswith(".gz") else data).decode().splitlines()
+        lines = (gzip.decompress(data) if crawl.lower().endswith(".gz") else data).decode("utf-8-sig").splitlines()
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{crawl} must be a list of paths in UTF-8, one a line, got {error}.") from error
     folder = root or posixpath.dirname(_location(*open_store(crawl)))

@@ -138,8 +138,11 @@ def undo_chunks(body: bytes) -> tuple[bytes, bool]:
     return (b"".join(parts), True) if parts else (body, False)
 
 
-def _undo(open_decoder: Callable[[], Any], body: bytes, max_bytes: int) -> tuple[bytes, bool]:
-    """Return what a decoder makes of the body, a little over `max_bytes` at most, and whether the body is cut."""
+def _undo(open_decoder: Callable[[], Any], body: bytes, max_bytes: int, magic: bytes = b"") -> tuple[bytes, bool]:
+    """Return what a decoder makes of the body, a little over `max_bytes` at most, and whether the body is cut.
+
+    With `magic`, what follows the end of a member and begins like another one is decoded too.
+    """
     parts: list[bytes] = []
     decoder, position, size = open_decoder(), 0, 0
     try:
@@ -150,7 +153,7 @@ def _undo(open_decoder: Callable[[], Any], body: bytes, max_bytes: int) -> tuple
             position += len(step)
             if decoder.eof:
                 position -= len(decoder.unused_data)
-                if body[position : position + 2] != GZIP_MAGIC:
+                if not magic or not body.startswith(magic, position):
                     return b"".join(parts), False
                 decoder = open_decoder()
     except _decoder_errors():
@@ -161,7 +164,7 @@ def _undo(open_decoder: Callable[[], Any], body: bytes, max_bytes: int) -> tuple
 def _undo_gzip(body: bytes, max_bytes: int) -> tuple[bytes, bool]:
     if not body.startswith(GZIP_MAGIC):
         return body, False
-    return _undo(lambda: zlib.decompressobj(31), body, max_bytes)
+    return _undo(lambda: zlib.decompressobj(31), body, max_bytes, GZIP_MAGIC)
 
 
 def _undo_deflate(body: bytes, max_bytes: int) -> tuple[bytes, bool]:
@@ -183,7 +186,7 @@ def _undo_zstd(body: bytes, max_bytes: int) -> tuple[bytes, bool]:
         return body, False
     import zstandard
 
-    return _undo(zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj, body, max_bytes)
+    return _undo(zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj, body, max_bytes, ZSTD_MAGIC)
 
 
 class _Brotli:

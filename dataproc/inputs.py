@@ -101,7 +101,8 @@ def plan_units(
     repeated = [name for name, count in Counter(file.input for file in files).items() if count > 1]
     if repeated:
         raise InputError(
-            f"{crawl}: the name of each input must be unlike the others, got {repeated[0]} twice. Rename one."
+            f"{crawl}: the name of each input must be unlike the others, got {repeated[0]} twice."
+            " Rename one, or take it off the list."
         )
     planned = _units(files[:limit_files], config)
     if limit_docs is not None:

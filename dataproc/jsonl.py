@@ -123,7 +123,10 @@ def _lines(chunks: Iterator[bytes], max_bytes: int) -> Iterator[tuple[bytes | No
             yield b"".join(parts) if size <= max_bytes else None, size + 1
             parts, size, begin = [], 0, newline + 1
         size += len(chunk) - begin
-        parts = [*parts, chunk[begin:]] if size <= max_bytes else []
+        if size <= max_bytes:
+            parts.append(chunk[begin:])
+        else:
+            parts.clear()
     if size:
         yield b"".join(parts) if size <= max_bytes else None, size
 

@@ -17,6 +17,7 @@ from dataproc.errors import InputError
 
 BLOCK_BYTES = 1 << 20
 PROBE_BYTES = 1 << 16
+FIRST_STEP_BYTES = 256  # most places that only look like the start of a member show it soon
 SURE_BYTES = 8
 GZIP_MAGIC = b"\x1f\x8b\x08"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -49,6 +50,7 @@ class Codec:
     open: Callable[[bytes], Any]  # dictionary -> object with decompress(), eof and unused_data
     skipped: tuple[bytes, ...] = ()  # magics of frames that hold no data, followed by a 32-bit length
     feed_bytes: int = 1 << 15  # stored bytes decoded at once, so that what they can grow to is bounded by some 32 MB
+    blind_bytes: int = 1 << 23  # stored bytes that may come before the first that is decoded: header and a block
 
 
 def _open_zstd(dictionary: bytes) -> Any:
@@ -65,12 +67,12 @@ def codec_of(name: str, head: bytes = b"") -> Codec | None:
     """
     name = name.lower()
     if name.endswith(".gz") or (head.startswith(GZIP_MAGIC) and not name.endswith((".zst", ".lz4"))):
-        return Codec("gzip", GZIP_MAGIC, (zlib.error,), lambda _: zlib.decompressobj(31))
+        return Codec("gzip", GZIP_MAGIC, (zlib.error,), lambda _: zlib.decompressobj(31), blind_bytes=1 << 12)
     if name.endswith(".zst") or (head.startswith(ZSTD_MAGIC) and not name.endswith(".lz4")):
         import zstandard
 
         # Four bytes of zstd can stand for 128 KB.
-        return Codec("zstd", ZSTD_MAGIC, (zstandard.ZstdError,), _open_zstd, ZSTD_SKIPPED, feed_bytes=1 << 10)
+        return Codec("zstd", ZSTD_MAGIC, (zstandard.ZstdError,), _open_zstd, ZSTD_SKIPPED, 1 << 10, 1 << 18)
     if name.endswith(".lz4"):
         try:
             import lz4.frame
@@ -91,11 +93,14 @@ class Window:
 
     def at(self, offset: int, num_bytes: int) -> memoryview:
         """Return up to `num_bytes` at `offset`, at least one before the file's end."""
+        if not self._offset <= offset < self.read_bytes:
+            self._load(offset)
         skip = offset - self._offset
-        if not 0 <= skip < len(self._block):
-            self._file.seek(offset)
-            self._block, self._offset, skip = self._file.read(BLOCK_BYTES), offset, 0
         return memoryview(self._block)[skip : skip + num_bytes]
+
+    def _load(self, offset: int) -> None:
+        self._file.seek(offset)
+        self._block, self._offset = self._file.read(BLOCK_BYTES), offset
 
     @property
     def read_bytes(self) -> int:
@@ -111,12 +116,13 @@ class Window:
 
     def find(self, pattern: bytes, offset: int) -> int:
         """Return the first offset of the pattern from `offset` on, or -1."""
-        while len(data := self.exactly(offset, BLOCK_BYTES)) >= len(pattern):
-            found = data.find(pattern)
-            if found >= 0:
-                return offset + found
-            offset += len(data) - len(pattern) + 1
-        return -1
+        self.at(offset, 1)
+        while (found := self._block.find(pattern, offset - self._offset)) < 0:
+            if self.read_bytes >= self.size:
+                return -1
+            offset = max(offset, self.read_bytes - len(pattern) + 1)
+            self._load(offset)
+        return self._offset + found
 
 
 class Members:
@@ -199,16 +205,18 @@ class Members:
         """Return where the next healthy member with the start of a record begins, or the size of the file."""
         while (found := self._window.find(codec.magic, offset)) >= 0:
             decoder, position, data = codec.open(self._dictionary), found, b""
-            healthy = True
+            healthy, step = True, FIRST_STEP_BYTES
             while (
                 healthy
                 and not decoder.eof
                 and len(data) < PROBE_BYTES
-                and (chunk := self._window.at(position, codec.feed_bytes))
+                and (data or position - found < codec.blind_bytes)
+                and (chunk := self._window.at(position, min(step, codec.feed_bytes)))
             ):
                 decoded, used, healthy = _decode(decoder, chunk, codec.errors)
                 position += used
                 data += decoded
+                step *= 2
             if RECORD_START.search(data):
                 return found
             offset = found + 1

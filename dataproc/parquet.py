@@ -27,6 +27,9 @@ BATCH_ROWS = 256  # decoded at a time, fewer where the rows of a group are large
 COLUMN_BYTES = 4 << 20
 """Stored bytes of a column that are read at a time."""
 
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""Of the years 1 to 9999; times beyond them, which have no RFC 3339 form, read as null."""
+
 KIND = "row"
 
 
@@ -215,14 +218,16 @@ def _values(batch: pa.RecordBatch, path: str | None) -> Iterator[bytes | str | N
         column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         yield from (value.as_py() for value in column.cast(pa.large_binary()))
         return
-    for value in column.cast(pa.timestamp("us"), safe=False):
+    seconds = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+    has_year = pc.and_(pc.greater_equal(seconds, FIRST_SECOND), pc.less_equal(seconds, LAST_SECOND))
+    for value in pc.if_else(has_year, column, None).cast(pa.timestamp("us"), safe=False):
         moment: datetime | None = value.as_py()
         yield None if moment is None else moment.replace(tzinfo=UTC).isoformat()
 
 
 def _column(batch: pa.RecordBatch, path: str) -> pa.Array:
     if path in batch.schema.names:
-        return batch[path]
+        return batch.column(batch.schema.names.index(path))  # of columns with one name the first
     head = next(name for name in batch.schema.names if path.startswith(f"{name}."))
     return pc.struct_field(batch[head], path[len(head) + 1 :].split("."))
 

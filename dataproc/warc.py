@@ -90,4 +90,4 @@ def _add_text(rows: RawRows, record: Record, report: ReadReport) -> None:
 def _url(fields: Headers) -> str | None:
     """Return WARC-Target-URI, without the angle brackets that some versions of wget write."""
     url = first_value(fields, "warc-target-uri")
-    return (url.removeprefix("<").removesuffix(">") or None) if url else None
+    return (clean_text(url).removeprefix("<").removesuffix(">") or None) if url else None

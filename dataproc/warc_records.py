@@ -28,6 +28,7 @@ KNOWN_TYPES = ("response", "resource", "warcinfo", "request", "metadata", "revis
 
 _START = b"WARC/"
 _VERSION = re.compile(rb"WARC/\d\.\d+[ \t]*\r?\n", re.IGNORECASE)
+_HEADER_STOP = re.compile(rb"\r?\n(?:(?P<blank>\r?\n)|(?=WARC/\d\.\d+[ \t]*\r?\n))", re.IGNORECASE)
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _NEWLINES = re.compile(rb"[\r\n]*")
 
@@ -172,15 +173,16 @@ class _Run:
             pass
         if self._buffer[at : at + 5].upper() != _START:
             return None
-        while (span := header_end(self._buffer, at)) is None:
+        # What ends a header is a blank line; the next record's version line before it means that the rest is lost.
+        while (stop := _HEADER_STOP.search(self._buffer, at, at + MAX_HEADER_BYTES)) is None:
             if len(self._buffer) > at + MAX_HEADER_BYTES or not self._more():
                 return None
         version = _VERSION.match(self._buffer, at)
-        if version is None:
+        if version is None or stop["blank"] is None:
             return None
-        fields = parse_fields(bytes(self._buffer[version.end() : span[0]]))
+        fields = parse_fields(bytes(self._buffer[version.end() : stop.start()]))
         length = first_value(fields, "content-length") or ""
-        return (fields, span[1]) if _LENGTH.fullmatch(length) else None
+        return (fields, stop.end()) if _LENGTH.fullmatch(length) else None
 
     def _record(self, fields: Headers, head: int) -> Record | None:
         """Take the record at the head of the buffer; None when it was damaged, which is a failure then."""

@@ -76,7 +76,7 @@ def declare_dedup(run: Run) -> Dataset:
 
 def _phase(run: Run, name: str, reads: Sequence[str], parts: int) -> Dataset:
     """Return a phase's dataset; all phases share one fingerprint basis, the dedup config."""
-    made_from = {"version": 2, "dedup": run.recipe.dedup.model_dump(mode="json"), "phase": name}
+    made_from = {"version": 3, "dedup": run.recipe.dedup.model_dump(mode="json"), "phase": name}
     return run.dataset(name, made_from, reads, parts)
 
 
@@ -108,7 +108,7 @@ class _Dedup:
                 source=HashRows(self.run.folder, column, keep, self.partitions, self._decided()),
                 schema=GROUPED,
                 partition="partition",
-                sort_by=("hash", "keep_order", "doc_id"),
+                sort_by=("hash", "num_flags", "keep_order", "doc_id"),
                 num_partitions=self.partitions,
                 reduce_fn=ChooseKeepers("hash"),
                 sink=PartSink(groups, DECISIONS),
@@ -168,7 +168,7 @@ class _Dedup:
                 source=Stored(self.run.folder, attached.name),
                 schema=GROUPED,
                 partition="partition",
-                sort_by=("root", "keep_order", "doc_id"),
+                sort_by=("root", "num_flags", "keep_order", "doc_id"),
                 num_partitions=self.partitions,
                 reduce_fn=ChooseKeepers("root"),
                 sink=PartSink(groups, DECISIONS),

@@ -25,6 +25,7 @@ GROUPED = pa.schema(
         ("partition", pa.int32()),
         ("hash", pa.binary()),
         ("root", pa.int64()),
+        ("num_flags", pa.int64()),
         ("keep_order", pa.int64()),
         ("doc_id", pa.binary()),
         ("place", pa.int64()),
@@ -32,6 +33,9 @@ GROUPED = pa.schema(
     ]
 )
 """What a keeper is chosen from: groups of equal URLs or texts have a hash, components a root."""
+
+KEEPER_COLUMNS = {"signatures": ["text_bytes"], "documents": ["date", "flags"]}
+"""What `keeper_columns` reads."""
 
 MEMBERS = pa.schema([("partition", pa.int32()), ("place", pa.int64()), ("root", pa.int64())])
 """A document of a component, named by the component's least place."""
@@ -51,8 +55,17 @@ def _places(part: int, first_row: int, rows: int) -> npt.NDArray[np.int64]:
     return (part << 32) + np.arange(first_row, first_row + rows, dtype=np.int64)
 
 
-def keep_order(batch: pa.RecordBatch, keep: str) -> npt.NDArray[np.int64]:
-    """Return an int64 per row, least for the one to keep; needs date and text_bytes. Unknown dates come last."""
+def keeper_columns(batch: pa.RecordBatch, keep: str) -> dict[str, pa.Array | npt.NDArray[np.int64]]:
+    """Return the two columns of GROUPED that are least for the document to keep, the first before the second.
+
+    Fewest flags come first: a flagged copy that stayed could be dropped by the policy, and the whole cluster with it.
+    """
+    num_flags = pc.fill_null(pc.list_value_length(batch["flags"]), 0).cast(pa.int64())
+    return {"num_flags": num_flags, "keep_order": _keep_order(batch, keep)}
+
+
+def _keep_order(batch: pa.RecordBatch, keep: str) -> npt.NDArray[np.int64]:
+    """Return an int64 per row, least for the one that `keep` prefers; unknown dates come last."""
     if keep == "longest":
         text_bytes: npt.NDArray[np.int64] = batch["text_bytes"].to_numpy()
         return -text_bytes
@@ -113,7 +126,7 @@ class HashRows:
         """Yield the rows of one part."""
         dropped, sizes = self.decided.dropped(part), self.decided.sizes(part)
         row = 0
-        columns = {"signatures": ["doc_id", self.column, "text_bytes"], "documents": ["date"]}
+        columns = {**KEEPER_COLUMNS, "signatures": ["doc_id", self.column, *KEEPER_COLUMNS["signatures"]]}
         for batch in read_aligned(self.folder, part, columns):
             places = _places(part, row, batch.num_rows)
             row += batch.num_rows
@@ -123,7 +136,7 @@ class HashRows:
             added = {
                 "hash": batch[self.column],
                 "root": pa.nulls(batch.num_rows, pa.int64()),
-                "keep_order": keep_order(batch, self.keep),
+                **keeper_columns(batch, self.keep),
                 "place": places,
                 "weight": weights_of(places, sizes),
             }

@@ -18,7 +18,16 @@ from dataproc.schema import DROPPED
 from dataproc.shards import Dataset, Entry
 from dataproc.stage import with_columns
 from dataproc.tables import create_part, part_name, read_aligned, read_part
-from jobs.dedup_rows import GROUPED, MEMBERS, Decided, keep_order, spread, weights_of, with_partition
+from jobs.dedup_rows import (
+    GROUPED,
+    KEEPER_COLUMNS,
+    MEMBERS,
+    Decided,
+    keeper_columns,
+    spread,
+    weights_of,
+    with_partition,
+)
 from jobs.documents import dropped_rows
 from jobs.recipe import Recipe
 from stages.clusters import DECISIONS
@@ -38,7 +47,7 @@ SIDECAR = pa.schema(
 
 @dataclass(frozen=True)
 class AttachSink:
-    """Stores the members of a part with what the choice of a keeper needs: doc_id, keep_order and weight."""
+    """Stores the members of a part with what the choice of a keeper needs: doc_id, its two orders and weight."""
 
     dataset: Dataset
     keep: str
@@ -51,17 +60,16 @@ class AttachSink:
         folder, name = self.dataset.folder, part_name(self.dataset.name, part)
         members = _unique_places(pa.Table.from_batches(rows, MEMBERS))
         sizes = self.decided.sizes(part)
-        columns = {"signatures": ["doc_id", "text_bytes"], "documents": ["date"]}
         row = 0
         with create_part(folder, name, GROUPED) as out:
-            for batch in read_aligned(folder, part, columns) if members.num_rows else []:
+            for batch in read_aligned(folder, part, KEEPER_COLUMNS) if members.num_rows else []:
                 here = _slice_rows(members, part, row, batch.num_rows)
                 place = here["place"].to_numpy()
                 picked = batch.take(pa.array(place - (part << 32) - row))
                 added = {
                     "hash": pa.nulls(len(place), pa.binary()),
                     "root": here["root"].combine_chunks(),
-                    "keep_order": keep_order(picked, self.keep),
+                    **keeper_columns(picked, self.keep),
                     "place": place,
                     "weight": weights_of(place, sizes),
                 }

@@ -31,6 +31,7 @@ from dataproc.tables import create_part, part_name, read_aligned, read_part
 from jobs.documents import check_conservation, dropped_rows
 from jobs.recipe import Recipe
 from jobs.run import PartSink, Run
+from stages.flagged import covers
 from stages.line_dedup import COUNTED, FREQUENT, FrequentLines, LineDedup, line_seeds
 
 RULE = "lines.max_cut_chars"
@@ -146,11 +147,11 @@ class LineReader:
         return lines, counted
 
     def _spared(self, flags: pa.Array) -> npt.NDArray[np.bool_]:
-        reasons = set(self.config.spare_flagged)
+        reasons = self.config.spare_flagged
         if not reasons:
             return np.zeros(len(flags), bool)
         rows = (row or [] for row in flags.to_pylist())
-        return np.array([any({flag, f"{flag.split('.')[0]}.*"} & reasons for flag in row) for row in rows], bool)
+        return np.array([any(covers(reason, flag) for reason in reasons for flag in row) for row in rows], bool)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,8 @@ class DedupConfig(Config):
     exact: ExactDedup | None = None
     minhash: MinhashDedup | None = None
     keep: Literal["newest", "longest", "first"] = "newest"
-    """Which copy of equal or similar texts stays: last captured, longest text, or least doc_id; doc_id breaks ties."""
+    """Which copy of equal or similar texts stays: last captured, longest text, or least doc_id; doc_id breaks ties.
+    Copies with fewer flags of annotating stages come before all others: the policy may drop the flagged."""
     partition_bytes: int = Field(256 << 20, gt=0)
     """Text per partition of an exchange; decides the number of intermediate parts, never the result."""
 

@@ -1,6 +1,7 @@
 """Reducers over sorted groups: who leads a group, which documents form a component, which of them is kept.
 
-A group may span batches, so each reducer carries one row from batch to batch and never holds a group.
+A group may span batches, so each reducer carries one row from batch to batch and never holds a group. The rows that
+come out, and their order, depend on the rows that go in alone: where batches end, engines may differ.
 Components: Kiveris et al. 2014, "Connected Components in MapReduce and Beyond", large-star and small-star.
 """
 
@@ -63,7 +64,7 @@ def group_starts(batch: pa.RecordBatch, keys: Sequence[str]) -> npt.NDArray[np.b
 
 def large_star(rows: Rows) -> Rows:
     """Link each greater neighbour to the node's least one; edges seen from both ends, sorted by (node, other)."""
-    for batch, leaders, _ in lead(rows, ["node"], ["other"]):
+    for batch, leaders, _ in lead(_without_repeats(rows), ["node"], ["other"]):
         node, other = batch["node"].to_numpy(), batch["other"].to_numpy()
         least = np.minimum(node, leaders["other"].to_numpy())
         yield _edges(other, least, other > node)
@@ -71,23 +72,27 @@ def large_star(rows: Rows) -> Rows:
 
 def small_star(rows: Rows) -> Rows:
     """Link the node and its neighbours to the least one; edges from greater to smaller, sorted by (node, other)."""
-    for batch, leaders, starts in lead(rows, ["node"], ["other"]):
+    for batch, leaders, starts in lead(_without_repeats(rows), ["node"], ["other"]):
         node, other = batch["node"].to_numpy(), batch["other"].to_numpy()
-        least = leaders["other"].to_numpy()
-        yield _edges(node, least, starts)
-        yield _edges(other, least, other != least)
+        # The first of a node's rows is that of its least neighbour, which needs no edge to itself.
+        yield _edges(np.where(starts, node, other), leaders["other"].to_numpy(), np.ones(len(node), bool))
+
+
+def _without_repeats(rows: Rows) -> Rows:
+    """Yield sorted edges, each once: several nodes may have led to the same one."""
+    for batch, _, starts in lead(rows, ["node", "other"], []):
+        yield batch.filter(pa.array(starts))
 
 
 def _edges(node: npt.NDArray[np.int64], other: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_]) -> pa.RecordBatch:
-    pairs = np.unique(np.stack([node[keep], other[keep]], axis=1), axis=0)
-    return pa.RecordBatch.from_arrays([pa.array(pairs[:, 0].copy()), pa.array(pairs[:, 1].copy())], schema=EDGES)
+    return pa.RecordBatch.from_arrays([pa.array(node[keep]), pa.array(other[keep])], schema=EDGES)
 
 
 class ChooseKeepers:
     """Reducer to DECISIONS: the first row of each group is kept and stands for the sum of the group's weights.
 
     Rows have `group` columns, doc_id, place and weight (int64), sorted so that the best of a group comes first. Groups
-    that stand for one document give no rows.
+    that stand for one document give no rows; in others the one kept comes last, when its group is known.
     """
 
     def __init__(self, *group: str) -> None:
@@ -104,20 +109,29 @@ class ChooseKeepers:
             first = np.flatnonzero(starts)
             sums = np.add.reduceat(joined["weight"].to_numpy(), first)
             owner = np.cumsum(starts) - 1
-            keepers = with_columns(joined.take(pa.array(first)), {"weight": sums})
-            yield _dropped(joined, keepers["doc_id"].take(pa.array(owner)), ~starts)
-            yield _kept(keepers.slice(0, len(first) - 1))
-            open_ = keepers.slice(len(first) - 1)
+            # A row that opens a group ends the one before it, whose keeper comes in its stead; any other is dropped.
+            closes = starts[1:]
+            about = np.where(closes, first[owner[:-1]], np.arange(1, len(owner)))
+            yield _decisions(
+                joined.take(pa.array(about)),
+                joined["doc_id"].take(pa.array(first[owner[:-1]])),
+                sums[owner[:-1]],
+                closes,
+            )
+            open_ = with_columns(joined.slice(int(first[-1]), 1), {"weight": sums[-1:]})
         if open_ is not None:
-            yield _kept(open_)
+            yield _decisions(open_, open_["doc_id"], open_["weight"].to_numpy(), np.array([True]))
 
 
-def _dropped(batch: pa.RecordBatch, keeper: pa.Array, mask: npt.NDArray[np.bool_]) -> pa.RecordBatch:
-    columns = [batch["place"], batch["doc_id"], keeper, pa.nulls(batch.num_rows, pa.int64())]
-    return pa.RecordBatch.from_arrays(columns, schema=DECISIONS).filter(pa.array(mask))
-
-
-def _kept(keepers: pa.RecordBatch) -> pa.RecordBatch:
-    columns = [keepers["place"], keepers["doc_id"], pa.nulls(keepers.num_rows, pa.binary()), keepers["weight"]]
-    batch = pa.RecordBatch.from_arrays(columns, schema=DECISIONS)
-    return batch.filter(pc.greater(batch["cluster_size"], 1))
+def _decisions(
+    rows: pa.RecordBatch, keeper: pa.Array, size: npt.NDArray[np.int64], is_kept: npt.NDArray[np.bool_]
+) -> pa.RecordBatch:
+    """Return DECISIONS about the rows, less those kept that stand for one document."""
+    kept = pa.array(is_kept)
+    columns = [
+        rows["place"],
+        rows["doc_id"],
+        pc.if_else(kept, pa.scalar(None, pa.binary()), keeper),
+        pa.array(size, mask=~is_kept),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=DECISIONS).filter(pa.array(~is_kept | (size > 1)))

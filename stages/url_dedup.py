@@ -19,7 +19,7 @@ class UrlDedup(Config):
     """Keep one of the documents whose URLs are equal in canonical form, see `dataproc.urls`; without a URL all stay."""
 
     keep: Literal["newest", "longest", "first"] = "newest"
-    """Which one stays: last captured, longest text, or least doc_id; doc_id breaks ties."""
+    """Which one stays: last captured, longest text, or least doc_id; fewest flags come first, doc_id breaks ties."""
 
 
 def url_hashes(urls: pa.Array) -> pa.Array:

@@ -11,6 +11,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from dataproc.columns import InputColumns
 from dataproc.errors import InputError
@@ -49,6 +50,42 @@ def test_folder_is_searched_to_its_depth(tmp_path: Path) -> None:
     names = ["B.jsonl", "a/b/c.jsonl.zst", "a/z.WARC", "b.warc.gz"]
     assert planned(tmp_path) == [(name, str(tmp_path / name)) for name in names]
     assert planned(f"{tmp_path}/", limit_files=2) == planned(tmp_path)[:2]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "a.warc", "shut/b.warc")
+    scandir = os.scandir
+
+    def refusing(path: Any = ".") -> Any:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(InputError) as error:
+        planned(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}/shut must be readable, got Permission denied. Check the permissions, or give another folder."
+    )
+
+
+def test_linked_folders_are_searched(tmp_path: Path) -> None:
+    put(tmp_path, "crawl/a.warc", "elsewhere/b.warc")
+    (tmp_path / "crawl" / "link").symlink_to(tmp_path / "elsewhere")
+    assert [name for name, _ in planned(tmp_path / "crawl")] == ["a.warc", "link/b.warc"]
+
+
+@pytest.mark.parametrize("name", ["c4-train.00000-of-01024.json.gz", "a.ndjson", "a.ndjson.zst", "a.json.zst"])
+def test_lines_of_json_under_other_names(tmp_path: Path, name: str) -> None:
+    pack = {".gz": gzip.compress, ".zst": zstandard.compress}.get(Path(name).suffix, bytes)
+    put(tmp_path, name, "dataset_info.json", data=pack(b'{"text": "hi"}\n'))
+    inputs = plan_units(str(tmp_path), InputConfig())
+    (unit,), (location,) = units(inputs), inputs.locations.to_pylist()
+    assert (unit.input, unit.format) == (name, "jsonl")
+    (batch,) = read_unit(unit, location, ReadReport(), InputConfig())
+    assert batch["text"].to_pylist() == ["hi"]
 
 
 def test_single_file_is_named_by_itself(tmp_path: Path) -> None:
@@ -126,18 +163,26 @@ def test_units_are_read_by_format(tmp_path: Path) -> None:
     assert report.records == {"response": 1, "line": 1}
 
 
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    put(tmp_path, "a.warc")
+    put(tmp_path, "list.txt", data=b"\xef\xbb\xbfa.warc\r\n")
+    assert planned(tmp_path / "list.txt") == [("a.warc", f"{tmp_path}/a.warc")]
+
+
 def test_same_name_twice_is_an_error(tmp_path: Path) -> None:
     put(tmp_path, "a.warc")
     put(tmp_path, "list.txt", data=b"a.warc\n./a.warc\n")
     with pytest.raises(InputError) as error:
         planned(tmp_path / "list.txt")
     assert str(error.value) == (
-        f"{tmp_path}/list.txt: the name of each input must be unlike the others, got a.warc twice. Rename one."
+        f"{tmp_path}/list.txt: the name of each input must be unlike the others, got a.warc twice."
+        " Rename one, or take it off the list."
     )
 
 
 SUFFIXES = (
-    ".warc, .warc.gz, .warc.zst, .warc.lz4, .wet, .wet.gz, .wet.zst, .wet.lz4, .jsonl, .jsonl.gz, .jsonl.zst, .parquet"
+    ".warc, .warc.gz, .warc.zst, .warc.lz4, .wet, .wet.gz, .wet.zst, .wet.lz4, .jsonl, .jsonl.gz, .jsonl.zst,"
+    " .json.gz, .json.zst, .ndjson, .ndjson.gz, .ndjson.zst, .parquet"
 )
 
 
