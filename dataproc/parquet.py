@@ -28,7 +28,7 @@ COLUMN_BYTES = 4 << 20
 """Stored bytes of a column that are read at a time."""
 
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
-"""Of the years 1 to 9999; times beyond them, which have no RFC 3339 form, read as null."""
+"""Of the years 1 to 9999; times not between them, which Python has no datetime for, read as null."""
 
 KIND = "row"
 
@@ -219,7 +219,7 @@ def _values(batch: pa.RecordBatch, path: str | None) -> Iterator[bytes | str | N
         yield from (value.as_py() for value in column.cast(pa.large_binary()))
         return
     seconds = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-    has_year = pc.and_(pc.greater_equal(seconds, FIRST_SECOND), pc.less_equal(seconds, LAST_SECOND))
+    has_year = pc.and_(pc.greater(seconds, FIRST_SECOND), pc.less_equal(seconds, LAST_SECOND))
     for value in pc.if_else(has_year, column, None).cast(pa.timestamp("us"), safe=False):
         moment: datetime | None = value.as_py()
         yield None if moment is None else moment.replace(tzinfo=UTC).isoformat()

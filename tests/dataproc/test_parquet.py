@@ -81,6 +81,14 @@ def test_one_row_gives_every_column() -> None:
         (pa.array([date(2024, 11, 1)]), "2024-11-01T00:00:00Z"),
         (pa.array(["20241101123000"]).dictionary_encode(), "2024-11-01T12:30:00Z"),
         (pa.array([None], pa.timestamp("us")), None),
+        (pa.array([253_402_300_799], pa.timestamp("s")), "9999-12-31T23:59:59Z"),
+        (pa.array([253_402_300_800], pa.timestamp("s")), None),  # the year 10000
+        (pa.array([-62_135_596_799_000], pa.timestamp("ms")), "0001-01-01T00:00:01Z"),
+        (pa.array([-62_135_596_800_001], pa.timestamp("ms")), None),
+        (pa.array([2**63 - 1], pa.timestamp("ms")), None),
+        (pa.array([2**31 - 1], pa.int32()).cast(pa.date32()), None),
+        (pa.array([1_730_464_200_123_456_789], pa.timestamp("ns")), "2024-11-01T12:30:00.123456Z"),
+        (pa.array([0], pa.timestamp("us", "Europe/Berlin")), "1970-01-01T00:00:00Z"),
         (pa.array(["soon"]), None),
         (pa.array([20241101]), None),
     ],
@@ -103,6 +111,11 @@ def test_every_kind_of_string_is_a_text() -> None:
     kinds = [pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), pa.dictionary(pa.int32(), pa.string())]
     for kind in kinds:
         assert [row["text"] for row in read(stored({"text": pa.array(["a", "b"]).cast(kind)}))[0]] == ["a", "b"]
+
+
+def test_of_columns_with_one_name_the_first_is_read() -> None:
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    assert [row["text"] for row in read(stored(table))[0]] == ["a"]
 
 
 def test_rows_that_are_no_documents_are_failures() -> None:

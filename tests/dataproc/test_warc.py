@@ -86,6 +86,11 @@ def test_one_record_gives_every_column() -> None:
     assert report.failures == []
 
 
+def test_control_characters_of_an_address_go_as_in_other_formats() -> None:
+    rows, _ = read(warc_record(http_response(b"hi"), warc_target_uri="http://a/\x00b\x7f"))
+    assert rows[0]["url"] == "http://a/b"
+
+
 def test_other_records_are_counted_and_resources_are_documents() -> None:
     kinds = ["warcinfo", "request", "metadata", "revisit", "conversion", "continuation", "strange"]
     records = [warc_record(b"x", kind=kind) for kind in kinds]
@@ -315,6 +320,31 @@ def test_header_that_cannot_be_read() -> None:
         assert len(rows) == 2
 
 
+def test_a_header_cut_before_the_next_record_costs_only_itself() -> None:
+    whole = page_record(7, b"<p>lost</p>")
+    for cut in (len(b"WARC/1.0\r\n"), whole.index(b"Content-Length")):
+        rows, report = read(whole[:cut] + RECORDS[1])
+        assert [(row["url"], row["html"]) for row in rows] == [("http://site/1", BODIES[1])]
+        assert report.failures == [Failure(0, "bad_header", cut)]
+
+
+@pytest.mark.parametrize("line", [b"WARC/1.0\n", b"WARC/1.0\nA: b\n", b"WARC/1.0\nContent-Length: x\n"])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_time_is_linear_in_lines_that_look_like_headers(line: bytes, end: bytes) -> None:
+    """A quadratic reader takes minutes for this."""
+    hostile = line * 40_000 + end
+    rows, report = read(RECORDS[0] + hostile + RECORDS[1])
+    assert [row["html"] for row in rows] == BODIES[:2]
+    assert report.failures == [Failure(len(RECORDS[0]), "bad_header", len(hostile))]
+
+
+def test_time_is_linear_in_places_that_look_like_members() -> None:
+    hostile = b"\x1f\x8b\x08" * 10_000
+    rows, report = read(MEMBERS[0] + hostile + MEMBERS[1], "a.warc.gz")
+    assert [row["html"] for row in rows] == BODIES[:2]
+    assert [failure.lost_bytes for failure in report.failures] == [len(hostile)]
+
+
 def test_endless_header_costs_itself() -> None:
     record = b"WARC/1.0\r\n" + b"A: b\r\n" * 200_000 + b"\r\n"
     rows, report = read(RECORDS[0] + record + RECORDS[1])
@@ -388,6 +418,7 @@ def test_newlines_and_case_of_headers(newline: bytes) -> None:
         ("deflate", lambda body: zlib.compress(body)[2:-4]),
         ("br", brotli.compress),
         ("zstd", zstandard.compress),
+        ("zstd", lambda body: zstandard.compress(body[:10]) + zstandard.compress(body[10:])),
         ("identity", bytes),
         ("gzip", bytes),
         ("br", bytes),

@@ -28,6 +28,8 @@ from jobs.recipe import Recipe
 from jobs.run import Run
 from jobs.signatures import run_signatures
 
+FLAGS = {"annotate": True, "domains": ["flagged.example"], "urls": [], "hard_words": ["flagged"], "subwords": []}
+
 
 @dataclass(frozen=True)
 class Document:
@@ -65,7 +67,7 @@ def dedup(crawl: Path, out: Path, engine: LocalEngine, **dedup: Any) -> dict[byt
         {
             "description": "test",
             "source": "test",
-            "documents": {"stages": {"extract_text": {}}},
+            "documents": {"stages": {"extract_text": {}, "url_filter": FLAGS}},
             "dedup": {"exact": {}, "minhash": {}, **dedup},
             "policy": {"stages": {}},
         },
@@ -181,6 +183,28 @@ def versions() -> tuple[list[str], list[str | None]]:
     texts = [article(501), article(502), body, body.replace(" ", "  "), near(body, 3), *[article(503)] * 2]
     page = ["http://www.a.example/p?utm_source=x", "https://a.example/p#top", "HTTPS://A.example:443/p"]
     return [*texts, article(504), article(505)], [*page, "https://b.example/1", "https://b.example/2", *[None] * 4]
+
+
+@pytest.mark.parametrize("kind", ["url", "exact", "minhash"])
+def test_a_clean_copy_stays_rather_than_a_newer_one_that_is_flagged(
+    kind: str, tmp_path: Path, engine: LocalEngine
+) -> None:
+    names = ("x", "y", "flagged", "flagged")
+    texts = [near(article(1), seed) if kind == "minhash" else article(1) for seed in range(4)]
+    same_page = [f"http://a.example/?utm_source={name}" for name in names]  # the filter sees what dedup leaves out
+    urls = same_page if kind == "url" else [f"http://{name}.example/" for name in names]
+    old_x, y, flagged, newest = crawl_of(texts, 2, tmp_path / "crawl", urls)
+    only = {"exact": None, "minhash": None, kind: {}}
+    rows = dedup(tmp_path / "crawl", tmp_path / "run", engine, **only)
+    flags = {row["doc_id"]: row["flags"] for row in pq.read_table(tmp_path / "run" / "documents").to_pylist()}
+    assert [bool(flags[one.id]) for one in (old_x, y, flagged, newest)] == [False, False, True, True]
+    assert {one.id: rows[one.id]["duplicate_of"] for one in (old_x, y, flagged, newest)} == {
+        old_x.id: y.id,
+        y.id: None,
+        flagged.id: y.id,
+        newest.id: y.id,
+    }
+    assert rows[y.id]["cluster_size"] == 4
 
 
 def test_the_newest_version_of_a_url_stays(tmp_path: Path, engine: LocalEngine) -> None:
