@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ def test_linked_folders_are_searched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["c4-train.00000-of-01024.json.gz", "a.ndjson", "a.ndjson.zst", "a.json.zst"])
 def test_lines_of_json_under_other_names(tmp_path: Path, name: str) -> None:
-    pack = {".gz": gzip.compress, ".zst": zstandard.compress}.get(Path(name).suffix, bytes)
+    packs: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstandard.compress}
+    pack = packs.get(Path(name).suffix, bytes)
     put(tmp_path, name, "dataset_info.json", data=pack(b'{"text": "hi"}\n'))
     inputs = plan_units(str(tmp_path), InputConfig())
     (unit,), (location,) = units(inputs), inputs.locations.to_pylist()

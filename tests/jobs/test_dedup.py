@@ -194,7 +194,7 @@ def test_a_clean_copy_stays_rather_than_a_newer_one_that_is_flagged(
     same_page = [f"http://a.example/?utm_source={name}" for name in names]  # the filter sees what dedup leaves out
     urls = same_page if kind == "url" else [f"http://{name}.example/" for name in names]
     old_x, y, flagged, newest = crawl_of(texts, 2, tmp_path / "crawl", urls)
-    only = {"exact": None, "minhash": None, kind: {}}
+    only: dict[str, Any] = {"exact": None, "minhash": None, kind: {}}
     rows = dedup(tmp_path / "crawl", tmp_path / "run", engine, **only)
     flags = {row["doc_id"]: row["flags"] for row in pq.read_table(tmp_path / "run" / "documents").to_pylist()}
     assert [bool(flags[one.id]) for one in (old_x, y, flagged, newest)] == [False, False, True, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -124,6 +125,6 @@ def test_keepers_stand_for_their_group(groups: list[int], weights: list[int], cu
     assert found == want
 
 
-def _rows(batches: Rows) -> Iterator[dict[str, object]]:
+def _rows(batches: Rows) -> Iterator[dict[str, Any]]:
     for batch in batches:
         yield from batch.to_pylist()
