@@ -122,6 +122,7 @@ def run_pipeline(
         if reuse is not None:
             for dataset in declared:
                 if _reuse(dataset, Folder(reuse)):
+                    run.worked = True
                     progress.say(f"{dataset.name}: taken from {reuse}")
         folder.remove_leftovers()
         _write_record(run, order)

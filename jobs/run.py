@@ -33,7 +33,7 @@ class Run:
     num_parts: int
     fingerprints: dict[str, str] = field(default_factory=dict)
     worked: bool = False
-    """Whether any part was missing."""
+    """Whether any part was missing, and made or taken from another run."""
 
     def dataset(
         self, name: str, made_from: Mapping[str, Any], reads: Sequence[str], parts: int | None = None
