@@ -10,6 +10,7 @@ import errno
 import os
 import platform
 import re
+import tempfile
 import uuid
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
@@ -17,13 +18,17 @@ from pathlib import Path
 
 from dataproc.errors import StorageError
 
-ANOTHER_OUT = "choose another OUT"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ONLY_WRITERS = (*FULL, errno.EROFS, errno.EFBIG)
 """What no reader meets: told of the file in the making even where its writer reads others meanwhile."""
 
 
-def not_stored(place: object, error: Exception, instead: str = ANOTHER_OUT) -> StorageError:
+def own_scratch() -> Path:
+    """Return the folder of this machine for temporary files of runs that are elsewhere."""
+    return Path(tempfile.gettempdir()) / "dataproc"
+
+
+def not_stored(place: str | Path, error: Exception) -> StorageError:
     """Return the error that says which file could not be stored, why, and what to do.
 
     Example: a full disk gives "run/a must be stored, got: No space left on device. Free space on its disk, then ..."
@@ -31,33 +36,34 @@ def not_stored(place: object, error: Exception, instead: str = ANOTHER_OUT) -> S
     code = error.errno if isinstance(error, OSError) else None
     told = os.strerror(code) if code else (str(error) or type(error).__name__).rstrip(".")
     do = "Free space on its disk, then `dataproc resume` goes on;" if code in FULL else "Make its folder writable,"
+    instead = "set TMPDIR to another" if Path(place).is_relative_to(own_scratch()) else "choose another OUT"
     return StorageError(f"{place} must be stored, got: {told}. {do} or {instead}.")
 
 
 @contextmanager
-def storing(place: object, errnos: Container[int | None] | None = None, instead: str = ANOTHER_OUT) -> Iterator[None]:
+def storing(place: str | Path, errnos: Container[int | None] | None = None) -> Iterator[None]:
     """Make an OSError of the block, of any kind or of `errnos` alone, a StorageError that names `place`."""
     try:
         yield
     except OSError as error:
         if errnos is not None and error.errno not in errnos:
             raise
-        raise not_stored(place, error, instead) from error
+        raise not_stored(place, error) from error
 
 
 @contextmanager
-def temporary(folder: Path, place: object, instead: str = ANOTHER_OUT) -> Iterator[Path]:
+def temporary(folder: Path, place: str | Path) -> Iterator[Path]:
     """Give an empty new file in a folder, for what is to be stored as `place`; it is gone when the block ends.
 
     Raises StorageError when it cannot be made, before the block starts, and for a disk that is full in the block. A
     kill leaves the file; `remove_leftovers` finds it.
     """
-    making = folder / f"{_mine(os.getpid())}{uuid.uuid4().hex}-{Path(str(place)).name}"
-    with storing(place, instead=instead):
+    making = folder / f"{_mine(os.getpid())}{uuid.uuid4().hex}-{Path(place).name}"
+    with storing(place):
         folder.mkdir(parents=True, exist_ok=True)
         making.touch()
     try:
-        with storing(place, ONLY_WRITERS, instead):
+        with storing(place, ONLY_WRITERS):
             yield making
     finally:
         with suppress(OSError):  # a disk that went read-only; the block's own error tells of it

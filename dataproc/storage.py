@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ import fsspec
 import xxhash
 from fsspec.implementations.local import LocalFileSystem
 
-from dataproc.disk import move, not_stored, remove_leftovers, storing, temporary
+from dataproc.disk import move, not_stored, own_scratch, remove_leftovers, storing, temporary
 from dataproc.errors import ConfigError
 
 CHECK_BLOCK_BYTES = 1 << 18
@@ -57,25 +56,21 @@ class Folder:
     def scratch(self, name: str) -> Path:
         """Return a folder on this machine for temporary files: inside a local run, else under the system's own."""
         path = self._scratch() / name
-        with storing(path, instead=self._instead):
+        with storing(path):
             path.mkdir(parents=True, exist_ok=True)
         return path
-
-    @property
-    def _instead(self) -> str:
-        return "choose another OUT" if self.is_local else "set TMPDIR to another disk"
 
     def _scratch(self) -> Path:
         if self.is_local:
             return Path(self._root) / SCRATCH
-        return Path(tempfile.gettempdir()) / "dataproc" / xxhash.xxh3_64_hexdigest(self.url.encode())
+        return own_scratch() / xxhash.xxh3_64_hexdigest(self.url.encode())
 
     @contextmanager
     def making(self, name: str) -> Iterator[Path]:
         """Give a local path to write what may become the file `name`; it is gone when the block ends."""
         folder = self._scratch() / "making"
         place = self._full(name) if self.is_local else folder / Path(name).name
-        with temporary(folder, place, instead=self._instead) as path:
+        with temporary(folder, place) as path:
             yield path
 
     @contextmanager

@@ -62,9 +62,7 @@ def test_a_store_that_refuses_is_told_of_the_file(tmp_path: Path, monkeypatch: p
 def test_the_disk_of_scratch_is_named_where_the_run_is_remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
-    with pytest.raises(
-        StorageError, match=rf"^{tmp_path}/file/dataproc/\w+/making/b.txt .* or set TMPDIR to another disk"
-    ):
+    with pytest.raises(StorageError, match=rf"^{tmp_path}/file/dataproc/\w+/making/b.txt .* or set TMPDIR to another."):
         Folder("memory://x/run").write_text("a/b.txt", "hi")
 
 

@@ -112,7 +112,7 @@ def test_failures_name_themselves_and_stop_nothing(engine: LocalEngine) -> None:
 def test_what_cannot_be_stored_stops_the_others(engine: LocalEngine) -> None:
     """They would meet it too."""
     outcomes = engine.map("store", store, range(1000))
-    with pytest.raises(StorageError, match="^a must be stored, got: No space left on device"):
+    with pytest.raises(StorageError, match="a must be stored, got: No space left"):
         assert len(list(outcomes)) < 1000
     assert list(engine.map("double", double, [1])) == [2]
 
