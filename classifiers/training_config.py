@@ -72,7 +72,7 @@ class FastTextParameters(Config):
     """Product quantisation, two numbers a byte: a quarter of the size or less."""
     cutoff: int = Field(100_000, ge=0)
     """Words and buckets kept when quantised, those of largest norm; 0 keeps all."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=1 << 31)
 
 
 class TrainingConfig(Config):

@@ -46,6 +46,12 @@ class ResumeError(DataprocError):
     exit_code = 6
 
 
+class StorageError(DataprocError):
+    """A file cannot be stored: a full or read-only disk, a refused permission; no unit can, so the run stops."""
+
+    exit_code = 7
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the nearest known name, or the list of names when none is near.
 

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataproc.disk import storing
 from dataproc.errors import SchemaError, suggest
 
 TYPES = (pa.bool_(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.string(), pa.binary())
@@ -110,7 +111,9 @@ class Exchange:
 
         Memory is about twice `piece_bytes`; what exceeds it goes through sorted runs in the folder `scratch`.
         """
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        with storing(scratch):
+            made = tempfile.TemporaryDirectory(dir=scratch)
+        with made as folder:
             return self.sink(partition, self.reduce_fn(self._sorted_rows(blocks, Path(folder))))
 
     def _sorted_rows(self, blocks: Iterable[pa.Buffer], folder: Path) -> Rows:
@@ -133,7 +136,7 @@ class Exchange:
             yield from table.to_batches(max_chunksize=_batch_rows(table))
 
     def _run(self, held: Sequence[pa.RecordBatch], path: Path) -> _Run:
-        with pa.OSFile(str(path), "wb") as sink:
+        with storing(path), pa.OSFile(str(path), "wb") as sink:
             _write_stream(sink, self.schema, _sorted(pa.Table.from_batches(held), self.sort_by))
         return _Run(path)
 

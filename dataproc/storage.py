@@ -2,14 +2,13 @@
 
 Every file is first made under a scratch folder of this machine and then moved (local) or uploaded (object store) in one
 step, so a killed writer leaves nothing that a reader could trust. Names are relative, with "/" on every system.
+What the disk or store refuses is a StorageError that names the file.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import fsspec
 import xxhash
 from fsspec.implementations.local import LocalFileSystem
 
+from dataproc.disk import move, not_stored, own_scratch, remove_leftovers, storing, temporary
 from dataproc.errors import ConfigError
 
 CHECK_BLOCK_BYTES = 1 << 18
@@ -56,37 +56,41 @@ class Folder:
     def scratch(self, name: str) -> Path:
         """Return a folder on this machine for temporary files: inside a local run, else under the system's own."""
         path = self._scratch() / name
-        path.mkdir(parents=True, exist_ok=True)
+        with storing(path):
+            path.mkdir(parents=True, exist_ok=True)
         return path
 
     def _scratch(self) -> Path:
         if self.is_local:
             return Path(self._root) / SCRATCH
-        return Path(tempfile.gettempdir()) / "dataproc" / xxhash.xxh3_64_hexdigest(self.url.encode())
+        return own_scratch() / xxhash.xxh3_64_hexdigest(self.url.encode())
+
+    @contextmanager
+    def making(self, name: str) -> Iterator[Path]:
+        """Give a local path to write what may become the file `name`; it is gone when the block ends."""
+        folder = self._scratch() / "making"
+        place = self._full(name) if self.is_local else folder / Path(name).name
+        with temporary(folder, place) as path:
+            yield path
 
     @contextmanager
     def create(self, name: str) -> Iterator[Path]:
         """Give a local path to write; when the block ends well, the file takes its place in one step.
 
-        Raises OSError when the disk is full or the folder is read-only; nothing is left under `name` then.
+        Raises StorageError when the disk is full or the folder is read-only; nothing is left under `name` then.
         """
-        making = self.scratch("making") / f"{uuid.uuid4().hex}-{Path(name).name}"
-        try:
-            yield making
-            self._commit(making, name)
-        finally:
-            making.unlink(missing_ok=True)
+        with self.making(name) as path:
+            yield path
+            self._commit(path, name)
 
     def _commit(self, making: Path, name: str) -> None:
         if self.is_local:
-            target = Path(self._full(name))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # The manifest entry that follows must not outlive this data in a power cut.
-            with open(making, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(making, target)
+            move(making, Path(self._full(name)))
         else:
-            self._fs.put_file(str(making), self._full(name))
+            try:
+                self._fs.put_file(str(making), self._full(name))
+            except Exception as error:  # each store has exceptions of its own
+                raise not_stored(f"{self.url}/{name}", error) from error
 
     def write_text(self, name: str, text: str) -> None:
         """Write a small UTF-8 file in one step."""
@@ -117,12 +121,18 @@ class Folder:
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all that is in it; nothing happens when it is not there."""
         if self.exists(name):
-            self._fs.rm(self._full(name), recursive=True)
+            with storing(f"{self.url}/{name}"):
+                self._fs.rm(self._full(name), recursive=True)
 
     def remove_files(self, names: Sequence[str]) -> None:
         """Remove files that are there, in few requests."""
         if names:
-            self._fs.rm([self._full(name) for name in names])
+            with storing(f"{self.url}/{names[0]}"):
+                self._fs.rm([self._full(name) for name in names])
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed processes of this machine left of files in the making."""
+        remove_leftovers(self._scratch())
 
     def remove_scratch(self) -> None:
         """Remove the temporary files of this run on this machine."""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from jobs.pipeline import Order
 
 EXIT_CODES = (
-    "Exit codes: 0 well, 1 problems found by verify, or the machine (a full disk), 2 wrong option, recipe or mix,"
-    " 3 input, 4 schema, 5 a unit or file failed, 6 the folder holds another run or none, 130 Ctrl-C."
+    "Exit codes: 0 well, 1 problems found by verify, or an error of the machine, 2 wrong option, recipe or mix,"
+    " 3 input, 4 schema, 5 a unit or file failed, 6 the folder holds another run or what is none, 7 a file cannot be"
+    " stored (a full disk), 130 Ctrl-C."
 )
 
 app = typer.Typer(

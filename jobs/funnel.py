@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dataproc.config import validate
-from dataproc.errors import ConfigError, InputError, ShardError
+from dataproc.errors import ConfigError, InputError, ResumeError, ShardError
 from dataproc.shards import Dataset, read_description
 from dataproc.stage import Stage
 from dataproc.storage import Folder
@@ -25,6 +25,9 @@ from stages.minhash_dedup import MinhashDedup
 
 STEPS = ("documents", "dedup", "lines", "buckets")
 """The steps that drop, in order: each takes what the one before it kept. `lines` is in recipes that ask for it."""
+
+FORMAT = 1
+"""Of a run's folder; another number where this version could not go on with, or read, what an older one wrote."""
 
 SHOWN_BUCKETS = 20
 
@@ -135,13 +138,22 @@ def read_recipe(folder: Folder) -> Recipe:
 
 
 def read_record(folder: Folder) -> dict[str, Any]:
-    """Return run.json; raises InputError when there is none."""
+    """Return run.json; raises InputError when there is none, ShardError when damaged, ResumeError of another format."""
     try:
         record: dict[str, Any] = json.loads(folder.read_text("run.json"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{folder.url} must hold run.json, got no such file. Give the OUT of `dataproc run`."
         ) from error
+    except ValueError as error:  # bad UTF-8 is one too
+        raise ShardError(
+            f"{folder.url}/run.json must be JSON, got: {error}. `dataproc run` with the same recipe writes it anew."
+        ) from error
+    if record.get("format", FORMAT) != FORMAT:
+        raise ResumeError(
+            f"{folder.url}/run.json: format must be {FORMAT}, got {record['format']}. Use the version of dataproc-llm"
+            f" that made the run, {record.get('versions', {}).get('dataproc-llm', 'unknown')}, or choose another OUT."
+        )
     return record
 
 

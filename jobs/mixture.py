@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from dataproc.disk import move, temporary
 from dataproc.errors import ConfigError, InputError
 from dataproc.loader.mixture import BucketReport, GroupReport, Mixture, Report, Source, TrainingStage
 from dataproc.loader.positions import Leg, Positions
@@ -42,6 +43,7 @@ def run_mixture(run: Run) -> None:
     """Write mixture.json of the recipe's mix."""
     dataset = declare_mixture(run)
     if not dataset.done():
+        run.worked = True
         _check_tokens(run.folder)
         write_mixture(run.folder, run.recipe.mix, run.recipe.seed)
         dataset.commit(0, {FILE: -1}, {}, 0.0)
@@ -93,10 +95,9 @@ def write_mixture(folder: Folder, mix: str, seed: int, out: Path | None = None) 
     if out is None:
         folder.write_text(FILE, mixture.dump())
     else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        making = out.with_name(f"{out.name}.making")
-        making.write_text(mixture.dump(), encoding="utf-8", newline="\n")
-        os.replace(making, out)
+        with temporary(out.parent, out) as making:
+            making.write_text(mixture.dump(), encoding="utf-8", newline="\n")
+            move(making, out)
     return mixture
 
 

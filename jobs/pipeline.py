@@ -8,7 +8,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Set
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,14 +18,14 @@ import pyarrow as pa
 from fsspec.core import has_magic
 
 from dataproc.engines.local import LocalEngine
-from dataproc.errors import ConfigError, InputError, ResumeError, suggest
+from dataproc.errors import ConfigError, InputError, ResumeError, ShardError, suggest
 from dataproc.inputs import Inputs, Unit, plan_units
 from dataproc.shards import Dataset, description_name, library_versions, read_description
 from dataproc.storage import Folder, block_checksums
 from dataproc.tables import read_groups, write_parquet
 from jobs.dedup import declare_dedup, run_dedup
 from jobs.documents import Located, declare_documents, run_documents
-from jobs.funnel import read_recipe, read_record
+from jobs.funnel import FORMAT, read_recipe, read_record
 from jobs.lines import declare_lines, run_lines
 from jobs.lookup import DROPPED
 from jobs.mixture import declare_mixture, run_mixture
@@ -122,9 +122,13 @@ def run_pipeline(
         if reuse is not None:
             for dataset in declared:
                 if _reuse(dataset, Folder(reuse)):
+                    run.worked = True
                     progress.say(f"{dataset.name}: taken from {reuse}")
+        folder.remove_leftovers()
         _write_record(run, order)
         _run_steps(run, inputs)
+        if not run.worked:
+            progress.say(f"{folder.url} was finished: nothing was left to do.")
 
 
 def _stale(step: str) -> set[str]:
@@ -165,23 +169,26 @@ def _run_steps(run: Run, inputs: Inputs) -> None:
 
 
 def _write_units(run: Run, inputs: Inputs) -> None:
-    """Write units.parquet once; raise ResumeError when the folder is no run, or was planned from another input."""
+    """Write units.parquet once; raise ResumeError when the folder is no run, one of another format or another input."""
     old = read_description(run.folder, "units")
     if old is None and (strange := [name for name in WRITTEN if run.folder.exists(name)]):
         raise ResumeError(
             f"{run.folder.url} must hold a run, or nothing that a run would write, got {', '.join(strange)} without"
             " manifests/units. Choose another OUT."
         )
-    path = run.folder.scratch("making") / "units.parquet"
-    write_parquet(path, inputs.units.to_batches(), inputs.units.schema)
-    with open(path, "rb") as file:
-        checksums = block_checksums(file)
-    if old is not None and old["made_from"]["units"] != checksums:
-        changed = _what_changed(run.folder, inputs.units) if run.folder.exists("units.parquet") else "another"
-        raise ResumeError(f"{run.folder.url}: the input must be as it was, got {changed}. Choose another OUT.")
-    if old is None or not run.folder.exists("units.parquet"):
-        with run.folder.create("units.parquet") as target:
-            shutil.copy(path, target)
+    if old is not None:
+        with suppress(InputError, ShardError):  # lost or damaged: it is written anew
+            read_record(run.folder)
+    with run.folder.making("units.parquet") as path:
+        write_parquet(path, inputs.units.to_batches(), inputs.units.schema)
+        with open(path, "rb") as file:
+            checksums = block_checksums(file)
+        if old is not None and old["made_from"]["units"] != checksums:
+            changed = _what_changed(run.folder, inputs.units) if run.folder.exists("units.parquet") else "another"
+            raise ResumeError(f"{run.folder.url}: the input must be as it was, got {changed}. Choose another OUT.")
+        if old is None or not run.folder.exists("units.parquet"):
+            with run.folder.create("units.parquet") as target:
+                shutil.copy(path, target)
     dataset = run.dataset("units", {"units": checksums}, [], 1)
     if not dataset.done():
         dataset.commit(0, {"units.parquet": inputs.units.num_rows}, {}, 0.0)
@@ -229,6 +236,7 @@ def _reuse(dataset: Dataset, other: Folder) -> bool:
 def _write_record(run: Run, order: Order) -> None:
     """Write run.json: what was asked, with which versions, on what; for people and for resume, never compared."""
     record: dict[str, Any] = {
+        "format": FORMAT,
         "order": {**vars(order), "recipe": order.recipe.model_dump(mode="json")},
         "seed": order.recipe.seed,
         "fingerprints": run.fingerprints,

@@ -132,7 +132,8 @@ class Recipe(Config):
     """Where the numbers come from: paper or repository, with version."""
     deviations: tuple[str, ...] = ()
     """Each way in which this differs from the source."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=1 << 63)
+    """Of the order of documents in token shards, of the buckets of `lines`, and of the mixture."""
     input: InputConfig = InputConfig()
     documents: DocumentsConfig
     dedup: DedupConfig = DedupConfig()

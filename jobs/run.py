@@ -32,6 +32,8 @@ class Run:
     progress: ProgressDisplay
     num_parts: int
     fingerprints: dict[str, str] = field(default_factory=dict)
+    worked: bool = False
+    """Whether any part was missing, and made or taken from another run."""
 
     def dataset(
         self, name: str, made_from: Mapping[str, Any], reads: Sequence[str], parts: int | None = None
@@ -70,6 +72,7 @@ class Run:
 
     def _collect(self, name: str, units: int, outcomes: Iterator[Any]) -> None:
         failures = []
+        self.worked = True
         with self.progress.step(name, units) as advance:
             for outcome in outcomes:
                 if isinstance(outcome, Failed):

@@ -35,7 +35,7 @@ class MinhashDedup(Config):
     """Least true Jaccard of the shingle sets of a verified pair."""
     max_rounds: int = Field(8, gt=0)
     """Rounds of leading in a band; members left after the last are counted and reported."""
-    seed: int = 1
+    seed: int = Field(1, ge=0, lt=1 << 32)
     """Of the permutations; 1 is datasketch's default."""
     scheme: Literal["affine32"] = "affine32"
 

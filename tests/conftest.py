@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.disks import can_mount
+
 IN_CI = os.environ.get("CI") == "true"
 _left_out: dict[str, int] = {}
 
@@ -25,7 +27,7 @@ settings.load_profile("dataproc")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect each test marked `needs(name)` whose module or program is not on this machine."""
+    """Deselect each test marked `needs(name)` whose module, program or right to mount is not on this machine."""
     missing = [item for item in items if _first_missing(item) is not None]
     for item in missing:
         name = _first_missing(item) or ""
@@ -37,7 +39,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _first_missing(item: pytest.Item) -> str | None:
     names = [name for mark in item.iter_markers("needs") for name in mark.args]
-    return next((name for name in names if shutil.which(name) is None and importlib.util.find_spec(name) is None), None)
+    return next((name for name in names if not _there(name)), None)
+
+
+def _there(name: str) -> bool:
+    if name == "mount":
+        return can_mount()
+    return shutil.which(name) is not None or importlib.util.find_spec(name) is not None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -34,7 +34,10 @@ ANY = Resources()
 
 
 class Engine(Protocol):
-    """The two verbs. Reports come in any order; a unit that fails gives `Failed` and never stops the others."""
+    """The two verbs. Reports come in any order; a unit that fails gives `Failed` and never stops the others.
+
+    Only a StorageError, which all others would meet too, stops them and is raised.
+    """
 
     def map(self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = ANY) -> Iterator[Any]:
         """Run fn on each unit and yield what it returns, as units end."""

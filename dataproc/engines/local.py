@@ -24,8 +24,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from dataproc.disk import move, temporary
 from dataproc.engines import ANY, Failed, Resources
-from dataproc.errors import DataprocError
+from dataproc.errors import DataprocError, StorageError
 from dataproc.exchange import Exchange
 
 U = TypeVar("U")
@@ -140,13 +141,15 @@ class _Worker:
             self.connection.send_bytes(pickle.dumps((task, unit)))
 
     def finish(self) -> Any:
-        """Return what the unit returned, or Failed, or None when the process died."""
+        """Return what the unit returned, or Failed, or None when the process died; raises its StorageError."""
         try:
             ok, value = pickle.loads(self.connection.recv_bytes())
         except (EOFError, OSError):
             self._process.join()
             return None
         self.busy = False
+        if isinstance(value, StorageError):
+            raise value
         return value if ok else Failed(self.unit, *value)
 
     def end(self) -> None:
@@ -167,6 +170,8 @@ def _serve(connection: Connection) -> None:
             return
         try:
             answer = pickle.dumps((True, _load(task)(unit)))
+        except StorageError as error:
+            answer = pickle.dumps((False, error))
         except DataprocError as error:
             answer = pickle.dumps((False, (str(error), "")))
         except Exception as error:  # a bug or the machine: reported with its trace, the other units go on
@@ -205,9 +210,8 @@ def _split_unit(spec: Exchange, scratch: str, numbered: tuple[int, Any]) -> int:
     """
     number, unit = numbered
     target = _spill(scratch, number)
-    making = target.with_suffix(f".{os.getpid()}")
     index = []
-    with open(making, "wb") as file:
+    with temporary(Path(scratch), target) as making, open(making, "wb") as file:
         for block in spec.split(unit):
             index.append((block.partition, file.tell(), block.data.size))
             file.write(block.data)
@@ -215,8 +219,7 @@ def _split_unit(spec: Exchange, scratch: str, numbered: tuple[int, Any]) -> int:
         file.write(np.array(sorted(index), np.int64).reshape(-1, 3).T.tobytes())
         file.write(written.to_bytes(8, "little"))
         file.flush()
-        os.fsync(file.fileno())  # a resume takes the name as proof that the spill is whole
-    os.replace(making, target)
+        move(making, target)  # a resume takes the name as proof that the spill is whole
     return written
 
 

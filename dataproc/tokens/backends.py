@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dataproc.disk import storing
 from dataproc.errors import ConfigError
 from dataproc.tokens.vocabularies import JsonVocabulary, RankVocabulary, Vocabulary
 
@@ -100,7 +101,8 @@ def _open_gigatoken(vocabulary: Vocabulary) -> Any:
     assert isinstance(vocabulary, RankVocabulary)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "ranks.tiktoken")
-        path.write_bytes(vocabulary.lines)
+        with storing(path):
+            path.write_bytes(vocabulary.lines)
         return gigatoken.Tokenizer.from_tiktoken(path, family_of(vocabulary), {})
 
 

@@ -136,7 +136,7 @@ def write_shard(
             tokens = _TokenFile(file, name, tokenizer, block_bytes)
             for batch in rows:
                 documents.write(tokens.write(batch))
-        tokens.checksums().tofile(paths[".xxh3"])
+        paths[".xxh3"].write_bytes(tokens.checksums().tobytes())
         files = {f"{shard_name(index)}{end}": _file_info(path) for end, path in paths.items() if end != ".bin"}
         files[f"{shard_name(index)}.bin"] = tokens.file_info()
     return ShardReport(

@@ -21,6 +21,7 @@ def test_each_error_has_an_exit_code_of_its_own() -> None:
         "SchemaError": 4,
         "ShardError": 5,
         "ResumeError": 6,
+        "StorageError": 7,
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 import xxhash
 from fsspec.implementations.local import LocalFileSystem
 
-from dataproc.errors import ConfigError
+from dataproc.errors import ConfigError, StorageError
 from dataproc.storage import SCRATCH, Folder, block_checksums
 
 
@@ -43,6 +43,27 @@ def test_a_writer_that_fails_leaves_nothing(folder: Folder) -> None:
         write_half()
     assert folder.files() == []
     assert list(folder.scratch("making").iterdir()) == []
+
+
+def test_a_store_that_refuses_is_told_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(f"memory://{tmp_path.name}/run")
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("AccessDenied")  # clients of stores have errors of their own
+
+    monkeypatch.setattr(type(folder._fs), "put_file", refuse)
+    with pytest.raises(
+        StorageError, match=rf"^{folder.url}/a/b.txt must be stored, got: AccessDenied. Make its folder"
+    ):
+        folder.write_text("a/b.txt", "hi")
+    assert list(folder.scratch("making").iterdir()) == []
+
+
+def test_the_disk_of_scratch_is_named_where_the_run_is_remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    with pytest.raises(StorageError, match=rf"^{tmp_path}/file/dataproc/\w+/making/b.txt .* or set TMPDIR to another."):
+        Folder("memory://x/run").write_text("a/b.txt", "hi")
 
 
 def test_files_are_sorted_and_leave_scratch_out(folder: Folder) -> None:

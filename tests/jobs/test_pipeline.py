@@ -214,13 +214,3 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told == f"Stopped. `dataproc resume {out}` goes on where it was.\n"
-
-
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    done = subprocess.run(
-        command("run", "--crawl", SAMPLE, "--out", tmp_path / "file"), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("NotADirectoryError: ")
-    assert done.stderr.count("\n") == 1

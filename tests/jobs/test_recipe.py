@@ -23,6 +23,10 @@ def load(tmp_path: Path, text: str) -> None:
     load_recipe(str(path))
 
 
+def test_the_largest_seed_is_right(tmp_path: Path) -> None:
+    load(tmp_path, f"{BARE}seed: {(1 << 63) - 1}\n")
+
+
 def test_the_shipped_recipe_and_a_bare_one_are_right(tmp_path: Path) -> None:
     assert "language" in load_recipe("default").document_columns()
     load(tmp_path, BARE)
@@ -55,6 +59,12 @@ def test_the_shipped_recipe_and_a_bare_one_are_right(tmp_path: Path) -> None:
         (
             "extends: default\ndocuments: {stages: {failed: {use: gopher_quality}}}",
             r"none of failed, dedup, policy, got 'failed'. Give it another name",
+        ),
+        ("extends: default\nseed: 9223372036854775808", "mine.yaml.seed must be less than 9223372036854775808, got 92"),
+        ("extends: default\nseed: -1", "mine.yaml.seed must be greater than or equal to 0, got -1"),
+        (
+            "extends: default\ndedup: {minhash: {seed: 4294967296}}",
+            "mine.yaml.dedup.minhash.seed must be less than 4294967296, got 4294967296",
         ),
         ("extends: default\nmix: natrual", r'mine.yaml: mix "natrual" does not exist. Did you mean "natural"\?'),
         (

@@ -121,7 +121,7 @@ def test_a_damaged_token_table_is_found_without_reading_it(run: Path) -> None:
     [
         ("manifests/documents/dataset.json", "the manifest must be as it was written, got"),
         ("manifests/scores/part-00000002.json", "the manifest must be as it was written, got"),
-        ("run.json", "the record of the run must be readable, got JSONDecodeError"),
+        ("run.json", "the record of the run must be readable, got ShardError"),
     ],
 )
 def test_a_damaged_manifest_is_found(run: Path, name: str, sentence: str) -> None:

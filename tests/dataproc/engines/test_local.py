@@ -16,7 +16,7 @@ import pytest
 
 from dataproc.engines import Failed
 from dataproc.engines.local import MAX_TRIES, LocalEngine, _reduce_partition, _split_unit
-from dataproc.errors import ShardError
+from dataproc.errors import ShardError, StorageError
 from dataproc.exchange import Exchange, Rows
 
 SCHEMA = pa.schema([("partition", pa.int32()), ("value", pa.int64())])
@@ -31,6 +31,12 @@ def fail_on_three(unit: int) -> int:
         raise ShardError("part 3 must be whole, got half of it. Fetch it again.")
     if unit == 4:
         raise KeyError("a bug")
+    return unit
+
+
+def store(unit: int) -> int:
+    if unit == 1:
+        raise StorageError("a must be stored, got: No space left on device.")
     return unit
 
 
@@ -101,6 +107,14 @@ def test_failures_name_themselves_and_stop_nothing(engine: LocalEngine) -> None:
     assert "fail_on_three" in failed[1].trace
     assert failed[0].trace == "", "what the user did wrong needs no trace"
     assert sorted(one for one in outcomes if not isinstance(one, Failed)) == [0, 1, 2, 5]
+
+
+def test_what_cannot_be_stored_stops_the_others(engine: LocalEngine) -> None:
+    """They would meet it too."""
+    outcomes = engine.map("store", store, range(1000))
+    with pytest.raises(StorageError, match="a must be stored, got: No space left"):
+        assert len(list(outcomes)) < 1000
+    assert list(engine.map("double", double, [1])) == [2]
 
 
 def test_a_dead_worker_is_replaced_and_its_unit_run_again(engine: LocalEngine, tmp_path: Path) -> None:
