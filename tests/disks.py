@@ -41,7 +41,7 @@ class Disk:
 
     def remount(self, options: str) -> None:
         """Change the disk: "size=1m", "ro", "rw"."""
-        subprocess.run(self.enter("mount", "-o", f"remount,{options}", str(self.folder)), check=True)
+        subprocess.run(self.enter("mount", "-o", f"remount,{options}", "none", str(self.folder)), check=True)
 
 
 @contextmanager
