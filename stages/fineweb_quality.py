@@ -5,12 +5,12 @@ without lines measures 0 throughout, so it falls to `min_line_punct`.
 
 Two variants, since the paper and the released code differ:
 
-- `code` (fineweb_quality_filter.py of datatrove 0.10): 1% of characters in repeated lines, as in the paper's appendix E.4;
-  lines of up to 30 characters are short; a limit of new lines per word, of which the paper says nothing.
+- `code` (fineweb_quality_filter.py of datatrove 0.10): 1% of characters in repeated lines, as in the paper's appendix
+  E.4; lines of up to 30 characters are short; a limit of new lines per word, of which the paper says nothing.
 - `paper` (section 3.6): 10% of characters in repeated lines; shorter than 30 characters is short; no such limit.
 
 In both, a document whose value is just the limit is kept; the paper's text drops it. So did the code of April 2024, by
-which FineWeb was first made; it also took blank lines into the first two shares, and for marks . ? ! and the two straight
+which FineWeb was first made; it also took blank lines into the first two shares, and as marks . ? ! and the straight
 quotes alone (`end_marks`).
 
 Source: Penedo et al. 2024, https://arxiv.org/abs/2406.17557, section 3.6 and appendix E.4. Differences to datatrove
