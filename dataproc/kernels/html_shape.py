@@ -102,7 +102,7 @@ def _html_shape(
                 closable[:] = 0
             kind = _index(name, no_plain)
             if kind >= 0:
-                inside[kind] += page[at - 2] != SLASH  # <svg/> holds nothing
+                inside[kind] += 1
             most[0] += 1
             most[1] = max(most[1], attributes)
             most[2] += _index(name, siblings) >= 0

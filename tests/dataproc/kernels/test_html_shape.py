@@ -38,7 +38,8 @@ FORMATTING = {"b", "big", "code", "em", "font", "i", "nobr", "s", "small", "stri
         (b"<b><svg></svg></b><p>", (3, 0, 0, 1, 1)),
         (b"<b><svg><![CDATA[></b>]]></svg><p>", (3, 0, 0, 1, 2)),
         (b"<svg><title><i></title></svg><title><i>", (4, 0, 0, 1, 1)),  # no plain text in <svg>
-        (b"<svg/><title><i></title><svg><svg/></svg><title><i>", (5, 0, 0, 0, 0)),
+        (b"<svg><svg></svg><title><i></title></svg><title><i></title>", (5, 0, 0, 1, 1)),
+        (b"<select/><title><i></select><title><i>", (4, 0, 0, 1, 1)),
         (b"<select><style><option></select><option></optgroup><option>", (5, 0, 3, 0, 0)),
         (b"<strongest><emb><ba><u1></i>", (4, 0, 0, 0, 0)),
     ],
