@@ -3,13 +3,15 @@
 Lines are those of `dataproc.kernels.lines`, without the white space around them; characters are code points. A text
 without lines measures 0 throughout, so it falls to `min_line_punct`.
 
-Two variants, since the paper and the code that made the dataset differ:
+Two variants, since the paper and the released code differ:
 
-- `code` (datatrove's fineweb_quality_filter.py): 1% of characters in repeated lines, as in the paper's appendix E.4;
-  lines of up to 30 characters are short; a limit of new lines per word, of which the paper says nothing.
+- `code` (fineweb_quality_filter.py of datatrove 0.10): 1% of characters in repeated lines, as in the paper's appendix
+  E.4; lines of up to 30 characters are short; a limit of new lines per word, of which the paper says nothing.
 - `paper` (section 3.6): 10% of characters in repeated lines; shorter than 30 characters is short; no such limit.
 
-In both, a document whose value is just the limit is kept; the paper's text drops it.
+In both, a document whose value is just the limit is kept; the paper's text drops it. So did the code of April 2024, by
+which FineWeb was first made; it also took blank lines into the first two shares, and as marks . ? ! and the straight
+quotes alone (`end_marks`).
 
 Source: Penedo et al. 2024, https://arxiv.org/abs/2406.17557, section 3.6 and appendix E.4. Differences to datatrove
 0.10: it takes punctuation marks for words, so fewer documents have many new lines per word there, and a line that ends

@@ -3,10 +3,11 @@ r"""Personal data masked in the text: e-mail addresses and public IP addresses, 
 Private, reserved and documentation addresses say nothing about a person and stay. Which networks those are is a list
 here and not Python's, whose answer changes between versions. Patterns are bounded, so that the time is linear.
 
-Variants. `ours`: any case, an address may stand in "mailto:", quotes or after a word of another script; an IPv4
-address is four numbers on their own, not part of a longer one such as a version. `datatrove`: the patterns of
-datatrove 0.10 (`formatters/pii.py`), by which FineWeb was made: lower case only, IPv4 only, anywhere in a longer
-number. Deviations there: at most 64 characters before the @ (RFC 5321), and nothing for IPv6 literals behind it.
+Variants. `ours`: an address may stand in "mailto:", quotes or after a word of another script; an IPv4 address is four
+numbers on their own, not part of a longer one such as a version. `datatrove`: the patterns of datatrove 0.10
+(`formatters/pii.py`), IPv4 only, anywhere in a longer number; those of April 2024, by which FineWeb was made, knew
+small letters only. Deviations there: at most 64 characters before the @ (RFC 5321) and 63 between dots (RFC 1035),
+nothing for IPv6 literals behind it, and placeholders begin anew in each document, where datatrove's go on.
 Dolma's limit is `max_spans: 5` (https://arxiv.org/abs/2402.00159, section 5.3: up to five are masked, six drop).
 """
 
@@ -122,14 +123,15 @@ EMAIL = re.compile(
     rf"(?:(?:{_LABEL}\.){{1,126}}[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])(?![a-z0-9])|\[{_IPV4}\]))",
     re.ASCII,
 )
-_DATATROVE_NAME = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]"
+_DATATROVE_NAME = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
+_DATATROVE_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 DATATROVE_EMAIL = re.compile(
     rf"\b(?=(?:{_DATATROVE_NAME}|\.){{1,64}}@){_DATATROVE_NAME}+(?:\.{_DATATROVE_NAME}+)*@"
-    rf"(?:(?:{_LABEL}\.)+{_LABEL}|\[{_IPV4}\])"
+    rf"(?:(?:{_DATATROVE_LABEL}\.)+{_DATATROVE_LABEL}|\[{_IPV4}\])"
 )
 IP = re.compile(
     rf"(?<![\w.]){_IPV4}(?!\w|\.\d)"
-    r"|(?<![\w:.])(?=[0-9a-f]{1,4}:)[0-9a-f:]{3,39}(?![\w:])",
+    r"|(?<![\w:.])(?=[0-9a-f]{1,4}:)[0-9a-f:]{2,38}(?:[0-9a-f]|::)(?!\w|:[\w:])",  # a colon behind it is not its own
     re.IGNORECASE | re.ASCII,
 )
 DATATROVE_IP = re.compile(_IPV4)

@@ -82,6 +82,7 @@ class RefinedwebLines(Stage):
             },
             rules=("max_removed_words", "empty"),
             assets={"char_classes": file_hash(TABLE)},
+            libraries=("pyarrow",),  # its regular expressions know Unicode
         )
 
     def build(self) -> Transform:

@@ -27,6 +27,7 @@ from dataproc.urls import with_ascii_host
 SHIPPED = Path(__file__).with_name("block_lists")
 PIECE_BYTES = 16 << 20
 
+_WORD = re.compile("[a-z0-9 _'-]+")  # others are none of a word: a domain, a URL or HTML is another kind of list
 _NOT_WORD = re.compile("[^a-z0-9]+")
 
 Kind = Literal["a domain", "a URL", "a domain or URL"]
@@ -189,7 +190,7 @@ def _words(field: str, source: str | tuple[str, ...], weighted: bool) -> Words:
     rule = "a word of ASCII letters and digits" + (", and a weight above 0 if any" if weighted else "")
     weights: dict[str, float] = {}
     for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
-        if line.strip() and not line.startswith("#"):
+        if line.strip() and not line.lstrip().startswith("#"):
             word, weight = _word(line, weighted)
             if not word or weights.setdefault(word, weight) != weight:
                 raise _bad_line(field, source, number, line, rule + (", the same on each line" if word else ""))
@@ -208,7 +209,8 @@ def _word(line: str, weighted: bool) -> tuple[str, float]:
             return "", 0.0
     if not 0 < weight < float("inf"):
         return "", 0.0
-    return _NOT_WORD.sub("", "".join(parts)), weight
+    word = " ".join(parts)
+    return _NOT_WORD.sub("", word) if _WORD.fullmatch(word) else "", weight
 
 
 def _check_entries(field: str, source: str | tuple[str, ...], entries: int) -> None:

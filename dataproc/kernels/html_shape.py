@@ -2,7 +2,9 @@
 
 For some pages a parser takes time and memory out of proportion: each attribute of a tag is compared with the others,
 each <option> with those before it, and each paragraph opens every <font> again that was not closed. The counts are
-those of a tokenizer that builds no tree, so they bound the work without being the tree's own. Cost: 1 GB/s.
+those of a tokenizer that builds no tree, so they are not the tree's own. Where the two may differ, they are rather too
+great: an end tag counts only for an element of its name with no cell or the like begun in between, for a parser passes
+over the others. A page made to deceive this very tokenizer can still be more work than it says. Cost: 1 GB/s.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataproc.kernels.buffers import frozen
 from dataproc.kernels.jit import kernel
 
 EXCLAMATION, QUOTE, APOSTROPHE, HYPHEN, SLASH = 0x21, 0x22, 0x27, 0x2D, 0x2F
-LESS, EQUALS, GREATER = 0x3C, 0x3D, 0x3E
+LESS, EQUALS, GREATER, BRACKET = 0x3C, 0x3D, 0x3E, 0x5B
 
 
 class HtmlShape(NamedTuple):
@@ -24,18 +26,19 @@ class HtmlShape(NamedTuple):
 
     tags: int  # start tags
     attributes: int  # most in one tag
-    siblings: int  # most <option>s, or parts of a <ruby>, in one parent
+    siblings: int  # <option>s and parts of <ruby>s
     unclosed: int  # most formatting elements (<b>, <font>, ...) open at once
+    reopened: int  # of formatting elements those open at each other start tag, added up: a parser may open them again
 
 
 def html_shape(page: bytes) -> HtmlShape:
     """Measure a page in UTF-8 or any encoding that keeps ASCII.
 
     Tags inside comments, scripts, styles and other elements of plain text are none.
-    Example: html_shape(b'<p id=a class="b > c"><b>x<b>y</b>') == HtmlShape(tags=3, attributes=2, siblings=0,
-    unclosed=2)
+    Example: html_shape(b'<p id=a class="b > c"><b>x<b>y</b><p>') == HtmlShape(tags=4, attributes=2, siblings=0,
+    unclosed=2, reopened=1)
     """
-    counts = _html_shape(np.frombuffer(page, np.uint8), _PLAIN, _FORMATTING, _SIBLINGS, _PARENTS)
+    counts = _html_shape(np.frombuffer(page, np.uint8), _PLAIN, _FORMATTING, _SIBLINGS, _BARRIERS, _NO_PLAIN)
     return HtmlShape(*counts.tolist())
 
 
@@ -48,7 +51,10 @@ def _packed(*names: str) -> npt.NDArray[np.int64]:
 _PLAIN = _packed("script", "style", "textare", "title", "xmp", "iframe", "noembed", "noframe")
 _FORMATTING = _packed("b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
 _SIBLINGS = _packed("option", "rb", "rp", "rt", "rtc")
-_PARENTS = _packed("select", "optgrou", "ruby", "datalis")
+_BARRIERS = _packed(  # an end tag behind one of these closes nothing before it
+    *("table", "td", "th", "caption", "applet", "object", "marquee", "templat", "select", "noscrip")
+)
+_NO_PLAIN = _packed("select", "svg", "math")  # a <title> or <style> in these is no plain text
 
 
 @kernel
@@ -57,36 +63,51 @@ def _html_shape(
     plain: npt.NDArray[np.int64],
     formatting: npt.NDArray[np.int64],
     siblings: npt.NDArray[np.int64],
-    parents: npt.NDArray[np.int64],
+    barriers: npt.NDArray[np.int64],
+    no_plain: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
-    most = np.zeros(4, np.int64)
-    row = unclosed = 0
+    most = np.zeros(5, np.int64)
+    unclosed = 0
+    closable = np.zeros(len(formatting), np.int64)  # by name, those that an end tag here would close
+    inside = np.zeros(len(no_plain), np.int64)
     at, stop = 0, len(page)
     while at < stop - 1:
         if page[at] != LESS:
             at += 1
         elif page[at + 1] == EXCLAMATION:
+            if at + 2 < stop and page[at + 2] == BRACKET:  # CDATA: its tags are none to a parser in an <svg>
+                closable[:] = 0
             at = _after_markup(page, at)
         elif page[at + 1] == SLASH and at + 2 < stop and _is_letter(page[at + 2]):
             name, at = _name(page, at + 2)
-            unclosed -= unclosed > 0 and _among(name, formatting)
-            if _among(name, parents):
-                row = 0
             at, _ = _after_attributes(page, at)
+            kind = _index(name, formatting)
+            if kind >= 0 and closable[kind] > 0:
+                closable[kind] -= 1
+                unclosed -= 1
+            kind = _index(name, no_plain)
+            if kind >= 0 and inside[kind] > 0:
+                inside[kind] -= 1
         elif _is_letter(page[at + 1]):
             begin = at + 1
             name, at = _name(page, begin)
             at, attributes = _after_attributes(page, at)
-            unclosed += _among(name, formatting)
-            if _among(name, siblings):
-                row += 1
-            elif _among(name, parents):
-                row = 0
+            kind = _index(name, formatting)
+            if kind >= 0:
+                closable[kind] += 1
+                unclosed += 1
+            else:
+                most[4] += unclosed
+            if _index(name, barriers) >= 0:
+                closable[:] = 0
+            kind = _index(name, no_plain)
+            if kind >= 0:
+                inside[kind] += 1
             most[0] += 1
             most[1] = max(most[1], attributes)
-            most[2] = max(most[2], row)
+            most[2] += _index(name, siblings) >= 0
             most[3] = max(most[3], unclosed)
-            if _among(name, plain):
+            if _index(name, plain) >= 0 and not inside.any():
                 at = _after_plain_text(page, at, begin)
         else:
             at += 1
@@ -104,11 +125,12 @@ def _is_space(byte: int) -> bool:
 
 
 @kernel
-def _among(name: int, names: npt.NDArray[np.int64]) -> bool:
-    for known in names:  # noqa: SIM110 (numba has no any())
-        if name == known:
-            return True
-    return False
+def _index(name: int, names: npt.NDArray[np.int64]) -> int:
+    """Return where the name stands among the names, -1 if it does not."""
+    for k in range(len(names)):
+        if name == names[k]:
+            return k
+    return -1
 
 
 @kernel
@@ -127,9 +149,12 @@ def _after_markup(page: npt.NDArray[np.uint8], at: int) -> int:
     """Return where a comment or declaration ends."""
     if at + 3 < len(page) and page[at + 2] == HYPHEN and page[at + 3] == HYPHEN:
         at += 4
+        begin = at
         while at < len(page):
-            if page[at] == GREATER and page[at - 1] == HYPHEN and page[at - 2] == HYPHEN:
-                return at + 1
+            if page[at] == GREATER:
+                bang = page[at - 1] == EXCLAMATION and at - 3 >= begin  # "--!>" ends a comment, "<!--!>" does not
+                if page[at - 1 - bang] == HYPHEN and page[at - 2 - bang] == HYPHEN:
+                    return at + 1
             at += 1
         return at
     while at < len(page) and page[at] != GREATER:

@@ -120,6 +120,7 @@ LIMITS: list[tuple[str, int, str, str, float | None]] = [
     ("max_attributes", 2, "<p a b>x", "<p a b c>x", 3),
     ("max_siblings", 2, "x<select><option><option></select>", "x<select><option><option><option></select>", 3),
     ("max_unclosed", 2, "<b><b>x", "<b><b><b>x", 3),
+    ("max_reopened", 2, "<p><b><i>x<p>y", "<p><b><i>x<p>y<b><p>z", 5),
     ("max_depth", 5, "<div><div><div>x", "<div><div><div><div>x", None),  # <html> and <body> are two
     ("min_chars", 3, "<p> abc ", "<p> ab ", 2),
 ]
@@ -148,6 +149,9 @@ def test_text_of_a_dropped_page_is_null_and_of_a_short_one_kept() -> None:
         ("<a><div>" * 2_000 + "x", "max_depth"),
         ("<select>" + "<option>x" * 100_000, "max_siblings"),
         ("".join(f"<font a{number}=1><p>x" for number in range(20_000)), "max_unclosed"),
+        ("".join(f"<font a{number}=1></b><p>x" for number in range(20_000)), "max_unclosed"),
+        ("<p>" + "".join(f"<font a={number}>" for number in range(490)) + "<p>x" * 20_000, "max_reopened"),
+        ("<select>" + "<option>x</optgroup>" * 100_000, "max_siblings"),
         ("<a " + " ".join(f"a{number}" for number in range(100_000)) + ">x", "max_attributes"),
         ("<p>x" * 400_000, "max_tags"),
         ("<p>" + "word " * 2_200_000, "max_html_bytes"),

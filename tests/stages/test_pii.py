@@ -72,6 +72,7 @@ def test_emails(text: str, expected: str) -> None:
             "10.0.0.1 172.16.0.1 192.168.1.1 127.0.0.1 203.0.113.9",
         ),
         ("172.15.255.255 172.32.0.0 223.255.255.255 224.0.0.1", f"{IP} {IP} {IP} 224.0.0.1"),
+        ("2606:4700:4700::1111: hi, 2A00:1450::, 2001:4860::/32", f"{IP}: hi, {IP}, {IP}/32"),
         ("2606:4700:4700::1111 and [2A00:1450:0:0:0:0:0:200e]:80", f"{IP} and [{IP}]:80"),
         (
             "12:30:45 fe80::1 ::1 2001:db8::1 std::abs 2001::: 2606:4700",
@@ -87,7 +88,9 @@ def test_ip_addresses(text: str, expected: str) -> None:
     ("text", "expected"),
     [
         ("jo@example.org jo@example.1", f"{EMAIL} {EMAIL}"),
-        ("Jo@Example.org", "Jo@Example.org"),  # datatrove's pattern knows small letters only
+        ("Jo@Example.ORG", EMAIL),
+        ("\u00e9jo@example.org", "\u00e9jo@example.org"),  # no word begins there
+        ("\u212ao@example.org", "\u212ao@example.org"),  # the sign of kelvin is no K
         ("jo/doe=x@example.org", EMAIL),
         ("v8.8.8.8.8", f"v{IP}.8"),
         ("10.0.0.1 2606:4700:4700::1111", "10.0.0.1 2606:4700:4700::1111"),

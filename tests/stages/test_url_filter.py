@@ -124,6 +124,8 @@ def test_lists_longer_than_a_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"urls": ["a.example/b", "/b"]}, "urls: OWN line 2 must be a URL, got '/b'."),
         ({"opt_out": ["<html>"]}, "opt_out: OWN line 1 must be a domain or URL, got '<html>'."),
         ({"hard_words": ["a", "\U0001f595"]}, "hard_words: OWN line 2 must be a word of ASCII letters"),
+        ({"hard_words": ["ok", "casino.example"]}, "hard_words: OWN line 2 must be a word of ASCII letters"),
+        ({"subwords": ["<!DOCTYPE html>"]}, "subwords: OWN line 1 must be a word of ASCII letters and digits,"),
         ({"soft_words": ["a b c"]}, "soft_words: OWN line 1 must be a word of ASCII letters and digits,"),
         ({"soft_words": ["a 0"]}, "and a weight above 0 if any, got 'a 0'."),
         ({"soft_words": ["a 1", "a 2"]}, "the same on each line, got 'a 2'. Correct the list."),
