@@ -4,7 +4,8 @@ Private, reserved and documentation addresses say nothing about a person and sta
 here and not Python's, whose answer changes between versions. Patterns are bounded, so that the time is linear.
 
 Variants. `ours`: any case, an address may stand in "mailto:", quotes or after a word of another script; an IPv4
-address is four numbers on their own, not part of a longer one such as a version. `datatrove`: the patterns of
+address is four numbers on their own, not part of a longer one such as a version, nor the number of a heading (at the
+start of a line, a full stop and white space after it: "9.7.3.1. Regular expressions"). `datatrove`: the patterns of
 datatrove 0.10 (`formatters/pii.py`), by which FineWeb was made: lower case only, IPv4 only, anywhere in a longer
 number. Deviations there: at most 64 characters before the @ (RFC 5321), and nothing for IPv6 literals behind it.
 Dolma's limit is `max_spans: 5` (https://arxiv.org/abs/2402.00159, section 5.3: up to five are masked, six drop).
@@ -61,7 +62,7 @@ class Pii(Stage):
         return Contract(
             reads=("text",),
             writes={"text": pa.large_string(), "pii_emails": pa.int64(), "pii_ips": pa.int64()},
-            rules=("max_spans",),
+            rules=() if self.max_spans is None else ("max_spans",),
         )
 
     def build(self) -> Transform:
@@ -128,7 +129,7 @@ DATATROVE_EMAIL = re.compile(
     rf"(?:(?:{_LABEL}\.)+{_LABEL}|\[{_IPV4}\])"
 )
 IP = re.compile(
-    rf"(?<![\w.]){_IPV4}(?!\w|\.\d)"
+    rf"(?m:(?!^{_IPV4}\.[\s\xa0]))(?<![\w.]){_IPV4}(?!\w|\.\d)"
     r"|(?<![\w:.])(?=[0-9a-f]{1,4}:)[0-9a-f:]{3,39}(?![\w:])",
     re.IGNORECASE | re.ASCII,
 )
