@@ -118,7 +118,7 @@ class C4(Stage):
         return Contract(
             reads=("text",) if self.languages is None else ("text", "language"),
             writes={"text": pa.large_string(), **COLUMNS},
-            rules=tuple(rule for rule in RULES if getattr(self, rule) not in (None, False)),
+            rules=tuple(rule for rule in RULES if (limit := getattr(self, rule)) is not None and limit is not False),
             measures={"max_chars": "c4_chars", "min_sentences": "c4_sentences"},
             assets={"char_classes": file_hash(TABLE), "sentence_ends": file_hash(SENTENCE_ENDS)},
         )
