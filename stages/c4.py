@@ -53,6 +53,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 LINE_RULES = ("long_word", "no_end_mark", "few_words", "lorem_ipsum", "javascript", "curly_bracket", "policy")
 """Why a line goes, or its page, in the order in which it is tried: each line counts for the first that holds."""
 
+RULES = ("max_chars", "lorem_ipsum", "curly_bracket", "min_sentences", "min_chars")
+"""Why a page is dropped, in the order in which it is tried."""
+
 COLUMNS = {
     "c4_chars": pa.int64(),
     "c4_lines": pa.int64(),
@@ -115,7 +118,7 @@ class C4(Stage):
         return Contract(
             reads=("text",) if self.languages is None else ("text", "language"),
             writes={"text": pa.large_string(), **COLUMNS},
-            rules=("max_chars", "lorem_ipsum", "curly_bracket", "min_sentences", "min_chars"),
+            rules=tuple(rule for rule in RULES if (limit := getattr(self, rule)) is not None and limit is not False),
             measures={"max_chars": "c4_chars", "min_sentences": "c4_sentences"},
             assets={"char_classes": file_hash(TABLE), "sentence_ends": file_hash(SENTENCE_ENDS)},
         )

@@ -4,6 +4,8 @@ All shares but the first two are of the text's characters (code points, white sp
 words are those of the kernels: blank lines are none, white space around a line does not count, punctuation is no word.
 How ties and overlaps are resolved, which the paper leaves open, stands in `dataproc.kernels.repetition`. The order of
 the rules is datatrove's. An empty text repeats nothing and is kept; one of two words is its own top 2-gram and is not.
+In languages written without spaces each character is a word, and five of them in a row come back in any text (on the
+sample crawl, in 16 of 27 Japanese help pages too often): there the limits of repeated n-grams do not apply.
 
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1, table A1. Differences to datatrove 0.10, which
 breaks ties and overlaps the same way: it takes punctuation marks for words, compares lines with the white space around
@@ -44,6 +46,10 @@ Rule = Literal[
 """The rules in the order in which they are tried; the first that a document breaks is its drop reason."""
 
 
+CHARACTERS_ARE_WORDS = ("cmn", "jpn", "khm", "lao", "mya", "tha", "wuu", "yue")
+"""Languages whose characters are words to `dataproc.kernels.words`: off there are max_dup_5grams to max_dup_10grams."""
+
+
 def column(rule: str) -> str:
     """Return the column that a rule tests: max_dup_lines tests gopher_dup_lines."""
     return rule.replace("max_", "gopher_", 1)
@@ -74,7 +80,7 @@ class GopherRepetition(Stage):
     max_top_4gram: Share = 0.16
     """The same of four words."""
     max_dup_5grams: Share = 0.15
-    """Greatest share of characters in five words in a row that occurred before."""
+    """Greatest share of characters in five words in a row that occurred before; off for languages without spaces."""
     max_dup_6grams: Share = 0.14
     """The same of six words."""
     max_dup_7grams: Share = 0.13
@@ -87,6 +93,11 @@ class GopherRepetition(Stage):
     """The same of ten words."""
     languages: Annotated[dict[str, dict[Rule, Share]], AfterValidator(by_code)] = Field({})
     """Other limits for single languages. Example: {"deu": {"max_dup_lines": 0.4, "max_top_2gram": null}}"""
+
+    def own_limits(self, rule: str) -> dict[str, float | None]:
+        """Return the limits of one rule that languages have of their own; None = off."""
+        exempt = CHARACTERS_ARE_WORDS if rule.startswith("max_dup_") and rule.endswith("grams") else ()
+        return dict.fromkeys(exempt) | {language: own[rule] for language, own in self.languages.items() if rule in own}
 
     def contract(self) -> Contract:
         """Return what it reads and writes; see `Stage`."""
@@ -112,8 +123,8 @@ def gopher_repetition(batch: pa.RecordBatch, config: GopherRepetition) -> pa.Rec
     measured = _measure(batch["text"])
     drops = Drops(batch)
     for rule in get_args(Rule):
-        own = {language: limits[rule] for language, limits in config.languages.items() if rule in limits}
-        drop_by_language(drops, rule, measured[column(rule)], batch["language"], getattr(config, rule), own)
+        limits = getattr(config, rule), config.own_limits(rule)
+        drop_by_language(drops, rule, measured[column(rule)], batch["language"], *limits)
     return drops.mark(measured)
 
 

@@ -3,11 +3,13 @@ r"""Personal data masked in the text: e-mail addresses and public IP addresses, 
 Private, reserved and documentation addresses say nothing about a person and stay. Which networks those are is a list
 here and not Python's, whose answer changes between versions. Patterns are bounded, so that the time is linear.
 
-Variants. `ours`: an address may stand in "mailto:", quotes or after a word of another script; an IPv4 address is four
-numbers on their own, not part of a longer one such as a version. `datatrove`: the patterns of datatrove 0.10
-(`formatters/pii.py`), IPv4 only, anywhere in a longer number; those of April 2024, by which FineWeb was made, knew
-small letters only. Deviations there: at most 64 characters before the @ (RFC 5321) and 63 between dots (RFC 1035),
-nothing for IPv6 literals behind it, and placeholders begin anew in each document, where datatrove's go on.
+Variants. `ours`: any case, an address may stand in "mailto:", quotes or after a word of another script; an IPv4
+address is four numbers on their own, not part of a longer one such as a version, nor the number of a heading (at the
+start of a line, a full stop and white space after it: "9.7.3.1. Regular expressions"). `datatrove`: the
+patterns of datatrove 0.10 (`formatters/pii.py`), IPv4 only, anywhere in a longer number; those of April 2024, by which
+FineWeb was made, knew small letters only. Deviations there: at most 64 characters before the @ (RFC 5321) and 63
+between dots (RFC 1035), nothing for IPv6 literals behind it, and placeholders begin anew in each document, where
+datatrove's go on.
 Dolma's limit is `max_spans: 5` (https://arxiv.org/abs/2402.00159, section 5.3: up to five are masked, six drop).
 """
 
@@ -24,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from dataproc.stage import Contract, Drops, Stage, Transform
+from dataproc.stage import Contract, Drops, Stage, Transform, with_columns
 from dataproc.text import clean_text
 
 
@@ -62,7 +64,7 @@ class Pii(Stage):
         return Contract(
             reads=("text",),
             writes={"text": pa.large_string(), "pii_emails": pa.int64(), "pii_ips": pa.int64()},
-            rules=("max_spans",),
+            rules=() if self.max_spans is None else ("max_spans",),
         )
 
     def build(self) -> Transform:
@@ -81,7 +83,7 @@ class Kind(NamedTuple):
 
 
 def pii(batch: pa.RecordBatch, config: Pii, kinds: list[Kind]) -> pa.RecordBatch:
-    """Write `text` with placeholders, pii_emails and pii_ips (int64), and mark documents with more than `max_spans`.
+    """Write `text` with placeholders, pii_emails and pii_ips (int64), mark documents above `max_spans`.
 
     batch: N rows, needs `text` (large_string; null counts 0). Example: "Write to Jo.Doe@example.org or 8.8.8.8, not
     10.0.0.1" -> "Write to |||EMAIL_ADDRESS||| or |||IP_ADDRESS|||, not 10.0.0.1", one of each.
@@ -94,9 +96,12 @@ def pii(batch: pa.RecordBatch, config: Pii, kinds: list[Kind]) -> pa.RecordBatch
         masked = [_mask(one, kind) for one in text.filter(hinted).to_pylist()]
         counts[kind.column][rows] = [count for _, count in masked]
         text = pc.replace_with_mask(text, hinted, pa.array([one for one, _ in masked], pa.large_string()))
+    written = {"text": text, **counts}
+    if config.max_spans is None:
+        return with_columns(batch, written)
     drops = Drops(batch)
     drops.above("max_spans", sum(counts.values()), config.max_spans)
-    return drops.mark({"text": text, **counts})
+    return drops.mark(written)
 
 
 def _mask(text: str, kind: Kind) -> tuple[str, int]:
@@ -130,7 +135,7 @@ DATATROVE_EMAIL = re.compile(
     rf"(?:(?:{_DATATROVE_LABEL}\.)+{_DATATROVE_LABEL}|\[{_IPV4}\])"
 )
 IP = re.compile(
-    rf"(?<![\w.]){_IPV4}(?!\w|\.\d)"
+    rf"(?m:(?!^{_IPV4}\.[\s\xa0]))(?<![\w.]){_IPV4}(?!\w|\.\d)"
     r"|(?<![\w:.])(?=[0-9a-f]{1,4}:)[0-9a-f:]{2,38}(?:[0-9a-f]|::)(?!\w|:[\w:])",  # a colon behind it is not its own
     re.IGNORECASE | re.ASCII,
 )

@@ -162,6 +162,12 @@ def _special(debian: Path) -> Iterator[Capture]:
     entries = "".join(f"<p><b>Guest {number}: I was here." for number in range(600))
     yield _constructed("https://guestbook.example/", "CC0-1.0", _main("Guest book", entries))
     yield _constructed("https://forum.example/thread", "CC0-1.0", "<blockquote>" * 3_000 + "Me too.")
+    for url, (title, text) in _BLOCKED.items():
+        yield _constructed(url, "CC0-1.0", _main(title, f"<p>{text}</p>"))
+    song = "".join(f"<p>{'<br>'.join([*stanza, _REFRAIN])}</p>" for stanza in _STANZAS)
+    yield _constructed("https://songs.example/ferry", "CC0-1.0", _main("The ferry", song))
+    pool = "".join(f"<p>{paragraph}</p>" for paragraph in (_POOL[0] + _NOTICE, *_POOL[1:-1], _NOTICE + _POOL[-1]))
+    yield _constructed("https://pool.example/hours", "CC0-1.0", _main("Opening hours", pool))
     yield _constructed("https://primer.example/ox", "CC0-1.0", _main("An ox", f"<p>{_PRIMER}</p>"))
     yield _constructed("https://ministry.example/circular", "CC0-1.0", _main("Circular", f"<p>{_CIRCULAR}</p>"))
     results = _search_results(debian / handbook.root / "en-US")
@@ -170,6 +176,49 @@ def _special(debian: Path) -> Iterator[Capture]:
     yield _constructed("https://changes.example/3.11.0a1", python.licence, _main("Changes", changes))
 
 
+_STANDS_FOR = "Made up for the sample crawl: this stands for a page that the block lists of UT1 name, by its"
+_BLOCKED = {  # pages that a rule for URLs drops, the last three of them wrongly
+    "https://0009casino.com/": ("A domain", f"{_STANDS_FOR} domain, for gambling."),
+    "https://632424.com/register": ("A page", f"{_STANDS_FOR} whole URL."),
+    "https://birds.example/great-tit": (
+        "Great tit",
+        "The great tit is a common bird of woods and gardens. It eats insects in summer and seeds in winter, and takes"
+        " readily to a box that is put up for it in early spring.",
+    ),
+    "https://motors.example/dick-brown/ford-escort": (
+        "Ford Escort, 1971",
+        "Dick Brown has had his car since it was new. He drove it to the coast with his children, and drives it there"
+        " with theirs.",
+    ),
+    "https://jobs.example/second-hand/jobs": (
+        "Jobs in second-hand shops",
+        "Two shops in the old town look for people who like books, furniture and talk. Work is on Fridays and"
+        " Saturdays, from ten to six.",
+    ),
+}
+_REFRAIN = "And the ferryman calls to the far away shore: is there nobody, nobody there any more?"
+_STANZAS = (
+    ("The mist on the river was white,", "the reeds on the bank were grey,", "a lamp in the boat gave light,"),
+    (
+        "A trader came down with his load",
+        "and asked for the price of the way,",
+        "then turned and went back to the road,",
+    ),
+    ("A soldier came down with his drum", "too tired for a word to say,", "and slept till the morning had come,"),
+    ("The bridge was finished in spring,", "they opened it early in May,", "the children crossed it to sing,"),
+)
+_NOTICE = (
+    "Please shower with soap before you enter the water, leave your shoes at the door, and keep an eye on small"
+    " children."
+)
+_POOL = (
+    "The indoor pool opens at seven on weekdays and at nine on Sundays and holidays. The last ticket is sold an hour"
+    " before we close. ",
+    "A day costs five crowns for adults and two for pupils; ten tickets bought together are sold for the price of"
+    " eight.",
+    " Whoever feels unwell tells the attendant, who has been trained to help, and who can be reached by the red"
+    " telephone beside the stairs.",
+)
 _SCRIPT_ONLY = '<!DOCTYPE html><title></title><script src="app.js"></script><body><div id="app"></div>'
 _PIXEL = '<td bgcolor="#c0ffee">'
 _PRIMER = (

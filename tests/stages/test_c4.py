@@ -138,6 +138,12 @@ def test_languages() -> None:
         assert all((row[name] is None) == (reason is None) for name in COLUMNS)
 
 
+def test_rules_that_are_off_are_not_named() -> None:
+    assert "max_chars" not in C4(variant="datatrove").contract().rules
+    left = C4(max_chars=None, lorem_ipsum=False, curly_bracket=False, min_sentences=0).contract().rules
+    assert left == ("min_sentences", "min_chars")
+
+
 def test_config_round_trip() -> None:
     for config in (C4(variant="datatrove", end_marks=None, languages=("en",)), C4(policy=("cookies",))):
         assert C4.model_validate_json(config.model_dump_json()) == config

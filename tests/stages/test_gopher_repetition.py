@@ -99,6 +99,16 @@ def test_languages() -> None:
     assert config.languages == {"deu": {"max_top_2gram": None}}
 
 
+def test_ngrams_are_not_held_against_languages_without_spaces() -> None:
+    sentence = "\u4eca\u65e5\u306f\u5929\u6c17\u304c\u3044\u3044\u304b\u3089"
+    others = "".join(chr(0x4E00 + number) for number in range(70))
+    text = f"{others}{sentence}\n{sentence}"
+    assert apply(GopherRepetition(max_dup_lines=None), text, "kor")["drop_reason"] == "max_dup_10grams"
+    assert apply(GopherRepetition(max_dup_lines=None), text, "jpn")["drop_reason"] is None
+    own = GopherRepetition(max_dup_lines=None, languages={"ja": {"max_dup_10grams": 0.1}})
+    assert apply(own, text, "jpn")["drop_reason"] == "max_dup_10grams"
+
+
 @pytest.mark.parametrize("text", PATHOLOGICAL)
 def test_a_megabyte_of_one_thing(text: str) -> None:
     words = text.split() if text[0] != "\u4e2d" else list(text)
