@@ -161,6 +161,8 @@ def _special(debian: Path) -> Iterator[Capture]:
     yield _constructed("https://shop.example/order", "CC0-1.0", _main("Order", f"<select>{parts}</select>"))
     entries = "".join(f"<p><b>Guest {number}: I was here." for number in range(600))
     yield _constructed("https://guestbook.example/", "CC0-1.0", _main("Guest book", entries))
+    signs = "<font>" * 450 + "<p>I sign." * 500
+    yield _constructed("https://petition.example/", "CC0-1.0", _main("Petition", signs))
     yield _constructed("https://forum.example/thread", "CC0-1.0", "<blockquote>" * 3_000 + "Me too.")
     for url, (title, text) in _BLOCKED.items():
         yield _constructed(url, "CC0-1.0", _main(title, f"<p>{text}</p>"))
