@@ -17,7 +17,8 @@ from dataproc.errors import ConfigError, InputError
 from dataproc.loader import StreamingLoader
 from dataproc.storage import Folder
 from jobs.mix import SHIPPED, Mix, assign_groups, load_mix, select
-from jobs.mixture import apportion, render, write_mixture
+from jobs.mixture import render, write_mixture
+from jobs.mixture_plan import apportion
 from tests.dataproc.tokens.synthetic import LARGE, write_bucket, write_lengths
 
 SIZES = {
