@@ -175,6 +175,7 @@ def test_each_rule_starts_with_what_the_one_before_it_kept(run: Folder) -> None:
 def test_rules_that_dropped_nothing_are_listed(run: Folder) -> None:
     recipe = load_recipe("default")
     planned = {(name, rule) for name, stage in recipe.documents.stages.items() for rule in stage.contract().rules} | {
+        ("dedup", "url"),
         ("dedup", "exact"),
         ("dedup", "minhash"),
         ("min_quality", "min"),

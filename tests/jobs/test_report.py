@@ -165,7 +165,7 @@ def test_pages_cannot_speak_in_the_report(tmp_path: Path) -> None:
     recipe = tmp_path / "open.yaml"
     recipe.write_text(
         "extends: default\n"
-        "documents: {stages: {language_id: {min_score: null}}}\n"
+        "documents: {stages: {language_id: {min_score: null}, gopher_repetition: null}}\n"
         "policy: {stages: {min_quality: {min: 0.0}}}\n"
     )
     dataproc("run", "--crawl", tmp_path / "<b>.jsonl", "--recipe", recipe, "--out", tmp_path / "run")

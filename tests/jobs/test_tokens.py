@@ -40,10 +40,12 @@ def shown() -> ProgressDisplay:
 def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
     """Twenty pages of English in one JSONL file."""
     path = tmp_path_factory.mktemp("crawl") / "pages.jsonl"
+    recipe = path.with_name("repetitive.yaml")
+    recipe.write_text("extends: default\ndocuments: {stages: {gopher_repetition: null}}\n", encoding="utf-8")
     words = [" ".join(f"the page of number {n} has the word {n * k} in it" for k in range(20)) for n in range(20)]
     rows = [{"url": f"https://a.example/{n}", "text": text} for n, text in enumerate(words)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return Order(str(path), load_recipe("default"), "default")
+    return Order(str(path), load_recipe(str(recipe)), "repetitive")
 
 
 @pytest.fixture(scope="module")
