@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from importlib import import_module
+from typing import Any, Protocol, TypeVar, cast
 
+from dataproc.errors import ConfigError, suggest
 from dataproc.exchange import Exchange
 
 U = TypeVar("U")
@@ -52,3 +54,29 @@ class Engine(Protocol):
     def close(self) -> None:
         """End the workers."""
         ...
+
+
+ENGINES = {
+    "local": "dataproc.engines.local:LocalEngine",
+    "ray": "dataproc.engines.ray:RayEngine",
+}
+"""Every engine by its name: `module:class`, imported only when it is asked for; the class takes a number of workers."""
+
+
+def find_engine(name: str) -> Callable[[int | None], Engine]:
+    """Return the engine of that name, not yet started; raises ConfigError for an unknown name or a missing library.
+
+    Example: engine = find_engine("local")(2)  # two workers; None is as many as there is room for
+    """
+    if name not in ENGINES:
+        raise ConfigError(f'--engine must name an engine, got "{name}".{suggest(name, ENGINES)}')
+    module, _, engine = ENGINES[name].partition(":")
+    try:
+        return cast(Callable[[int | None], Engine], getattr(import_module(module), engine))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dataproc"):
+            raise
+        raise ConfigError(
+            f'--engine must name an engine whose libraries are installed, got "{name}" without {error.name}.'
+            f" Install it: pip install 'dataproc-llm[{name}]'."
+        ) from error

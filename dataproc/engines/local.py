@@ -13,7 +13,6 @@ import os
 import pickle
 import signal
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -21,30 +20,28 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 
-from dataproc.disk import move, temporary
 from dataproc.engines import ANY, Failed, Resources
-from dataproc.errors import DataprocError, StorageError
+from dataproc.engines.spills import read_spill, write_spill
+from dataproc.engines.worker import MAX_TRIES, answer, died, outcome
 from dataproc.exchange import Exchange
 
 U = TypeVar("U")
 
-MAX_TRIES = 3
 _context = multiprocessing.get_context("spawn")
 
 
 class LocalEngine:
-    """Runs units on `workers` processes of this machine.
+    """Runs units on `workers` processes of this machine, one per core when None.
 
     Example: engine = LocalEngine(workers=2); sorted(engine.map("double", double, [1, 2])) == [2, 4]; engine.close()
     """
 
-    def __init__(self, workers: int) -> None:
-        if workers < 1:
+    def __init__(self, workers: int | None) -> None:
+        if workers is not None and workers < 1:
             raise ValueError(f"LocalEngine.workers must be at least 1, got {workers}. Give --workers 1 or more.")
-        self._num_workers = workers
+        self._num_workers = workers or os.cpu_count() or 1
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> LocalEngine:
@@ -65,19 +62,14 @@ class LocalEngine:
                     if waiting and not worker.busy:
                         worker.start(task, *waiting.popleft())
                 for worker in self._ready():
-                    outcome = worker.finish()
-                    if outcome is not None:
-                        yield outcome
+                    if (answered := worker.finish()) is not None:
+                        yield outcome(worker.unit, answered)
                         continue
                     self._workers.remove(worker)
                     if worker.tries < MAX_TRIES:
                         waiting.append((worker.unit, worker.tries + 1))
                     else:
-                        yield Failed(
-                            worker.unit,
-                            f"{name}: the worker died {MAX_TRIES} times on {worker.unit}, exit code {worker.exit_code}."
-                            " Give it more memory or fewer workers, or look at the unit.",
-                        )
+                        yield died(name, worker.unit, f"exit code {worker.exit_code}")
         except BaseException:  # Ctrl-C, or the caller's own error: units in flight must not go on in the background
             self.close()
             raise
@@ -101,10 +93,10 @@ class LocalEngine:
             return
         numbered = [(number, unit) for number, unit in enumerate(units) if not _spill(scratch, number).exists()]
         failed = False
-        for outcome in self.map(f"{spec.name}: split", partial(_split_unit, spec, scratch), numbered):
-            if isinstance(outcome, Failed):
+        for split in self.map(f"{spec.name}: split", partial(_split_unit, spec, scratch), numbered):
+            if isinstance(split, Failed):
                 failed = True
-                yield outcome
+                yield split
         if not failed:
             yield from self.map(f"{spec.name}: reduce", partial(_reduce_partition, spec, scratch, len(units)), todo)
 
@@ -140,17 +132,15 @@ class _Worker:
         with contextlib.suppress(OSError):  # a worker that is already dead shows at its sentinel
             self.connection.send_bytes(pickle.dumps((task, unit)))
 
-    def finish(self) -> Any:
-        """Return what the unit returned, or Failed, or None when the process died; raises its StorageError."""
+    def finish(self) -> bytes | None:
+        """Return what the unit answered, or None when the process died."""
         try:
-            ok, value = pickle.loads(self.connection.recv_bytes())
+            answered = self.connection.recv_bytes()
         except (EOFError, OSError):
             self._process.join()
             return None
         self.busy = False
-        if isinstance(value, StorageError):
-            raise value
-        return value if ok else Failed(self.unit, *value)
+        return answered
 
     def end(self) -> None:
         self._process.kill()
@@ -168,16 +158,7 @@ def _serve(connection: Connection) -> None:
             task, unit = pickle.loads(connection.recv_bytes())
         except (EOFError, OSError):
             return
-        try:
-            answer = pickle.dumps((True, _load(task)(unit)))
-        except StorageError as error:
-            answer = pickle.dumps((False, error))
-        except DataprocError as error:
-            answer = pickle.dumps((False, (str(error), "")))
-        except Exception as error:  # a bug or the machine: reported with its trace, the other units go on
-            told = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
-            answer = pickle.dumps((False, (told, traceback.format_exc())))
-        connection.send_bytes(answer)
+        connection.send_bytes(answer(task, unit))
 
 
 def _end_with_parent() -> None:
@@ -188,52 +169,15 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-_loaded: dict[bytes, Callable[[Any], Any]] = {}
-
-
-def _load(task: bytes) -> Callable[[Any], Any]:
-    """Unpickle a task once per worker, so that what it builds lazily (models) lives as long as the task."""
-    if task not in _loaded:
-        _loaded.clear()
-        _loaded[task] = pickle.loads(task)
-    return _loaded[task]
-
-
 def _spill(scratch: str, number: int) -> Path:
     return Path(scratch) / f"unit-{number:08d}.spill"
 
 
-def _split_unit(spec: Exchange, scratch: str, numbered: tuple[int, Any]) -> int:
-    """Write a unit's blocks one after another, then the index, int64 [3, blocks], then the offset of the index.
-
-    The index holds the partition, start and length of each block, sorted, so that a reader searches it in place.
-    """
+def _split_unit(spec: Exchange, scratch: str, numbered: tuple[int, Any]) -> None:
     number, unit = numbered
-    target = _spill(scratch, number)
-    index = []
-    with temporary(Path(scratch), target) as making, open(making, "wb") as file:
-        for block in spec.split(unit):
-            index.append((block.partition, file.tell(), block.data.size))
-            file.write(block.data)
-        written = file.tell()
-        file.write(np.array(sorted(index), np.int64).reshape(-1, 3).T.tobytes())
-        file.write(written.to_bytes(8, "little"))
-        file.flush()
-        move(making, target)  # a resume takes the name as proof that the spill is whole
-    return written
-
-
-def _blocks(scratch: str, number: int, partition: int) -> Iterator[pa.Buffer]:
-    with pa.memory_map(str(_spill(scratch, number))) as file:
-        end = file.size() - 8
-        at = int.from_bytes(file.read_at(8, end), "little")
-        file.seek(at)
-        partitions, starts, lengths = np.frombuffer(file.read_buffer(end - at), np.int64).reshape(3, -1)
-        for k in range(*np.searchsorted(partitions, [partition, partition + 1])):
-            file.seek(starts[k])
-            yield file.read_buffer(lengths[k])
+    write_spill(_spill(scratch, number), spec.split(unit))
 
 
 def _reduce_partition(spec: Exchange, scratch: str, num_units: int, partition: int) -> Any:
-    blocks = (block for number in range(num_units) for block in _blocks(scratch, number, partition))
+    blocks = (block for number in range(num_units) for block in read_spill(_spill(scratch, number), partition))
     return spec.reduce(partition, blocks, Path(scratch))
