@@ -35,13 +35,18 @@ errors = Console(stderr=True)
 
 
 class EngineName(StrEnum):
-    """Engines that can be asked for."""
+    """The names of `dataproc.engines.ENGINES`, which is not imported for the sake of --help."""
 
     local = "local"
+    ray = "ray"
 
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (its OUT).")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: all cores.")]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option("--engine", help="Where the work is done: this machine, or the Ray cluster of RAY_ADDRESS."),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Units worked on at once; default: one per core.")]
 
 
 @app.command()
@@ -57,7 +62,7 @@ def run(
     out: Annotated[
         str | None, typer.Option(help="Folder of the run; default: runs/CRAWL-RECIPE. An existing run is resumed.")
     ] = None,
-    engine: Annotated[EngineName, typer.Option(help="Where the work is done.")] = EngineName.local,
+    engine: EngineOption = EngineName.local,
     workers: Workers = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first N files of the crawl.")] = None,
     limit_docs: Annotated[
@@ -89,17 +94,17 @@ def run(
     from jobs.recipe import load_recipe
 
     order = Order(crawl, load_recipe(recipe), recipe, limit, limit_docs, root)
-    _run(order, Folder(out or order.default_out()), workers, redo, reuse)
+    _run(order, Folder(out or order.default_out()), engine, workers, redo, reuse)
 
 
 @app.command()
-def resume(run: RunArgument, workers: Workers = None) -> None:
+def resume(run: RunArgument, engine: EngineOption = EngineName.local, workers: Workers = None) -> None:
     """Go on with a run that was stopped; finished parts stay as they are."""
     from dataproc.storage import Folder
     from jobs.pipeline import read_order
 
     folder = Folder(run)
-    _run(read_order(folder), folder, workers)
+    _run(read_order(folder), folder, engine, workers)
 
 
 @app.command()
@@ -174,12 +179,21 @@ def train_classifier(
     train(config, data, out)
 
 
-def _run(order: Order, folder: Folder, workers: int | None, redo: str | None = None, reuse: str | None = None) -> None:
+def _run(
+    order: Order,
+    folder: Folder,
+    engine: EngineName,
+    workers: int | None,
+    redo: str | None = None,
+    reuse: str | None = None,
+) -> None:
     from jobs.pipeline import run_pipeline
     from jobs.progress import ProgressDisplay
 
     try:
-        run_pipeline(order, folder, ProgressDisplay(console), workers=workers, redo=redo, reuse=reuse)
+        run_pipeline(
+            order, folder, ProgressDisplay(console), engine=engine.value, workers=workers, redo=redo, reuse=reuse
+        )
     except KeyboardInterrupt:
         told = f"Stopped. `dataproc resume {folder.url}` goes on where it was."
         errors.print(told, highlight=False, soft_wrap=True, markup=False)

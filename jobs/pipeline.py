@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 from fsspec.core import has_magic
 
-from dataproc.engines.local import LocalEngine
+from dataproc.engines import find_engine
 from dataproc.errors import ConfigError, InputError, ResumeError, ShardError, suggest
 from dataproc.inputs import Inputs, Unit, plan_units
 from dataproc.shards import Dataset, description_name, library_versions, read_description
@@ -99,6 +98,7 @@ def run_pipeline(
     folder: Folder,
     progress: ProgressDisplay,
     *,
+    engine: str = "local",
     workers: int | None = None,
     redo: str | None = None,
     reuse: str | None = None,
@@ -106,8 +106,10 @@ def run_pipeline(
     """Run or resume all steps in `folder`.
 
     Raises ResumeError when the folder holds a run of something else, or what is no run, before anything in it is
-    touched; ConfigError for an unknown step to redo; InputError for a run to reuse that is none.
+    touched; ConfigError for an unknown step to redo, or an engine that is unknown or not installed; InputError for a
+    run to reuse that is none.
     """
+    start_engine = find_engine(engine)
     stale = set() if redo is None else _stale(redo)
     if reuse is not None and read_description(Folder(reuse), "units") is None:
         raise InputError(f"--reuse must name a run, got {reuse}, which has no manifests/units. Give the OUT of a run.")
@@ -115,8 +117,8 @@ def run_pipeline(
     inputs = plan_units(
         crawl, order.recipe.input, root=order.root, limit_files=order.limit_files, limit_docs=order.limit_docs
     )
-    with closing(LocalEngine(workers or os.cpu_count() or 1)) as engine:
-        run = Run(folder, order.recipe, engine, progress, inputs.units.num_rows)
+    with closing(start_engine(workers)) as started:
+        run = Run(folder, order.recipe, started, progress, inputs.units.num_rows)
         _write_units(run, inputs)
         declared = _declare(run, stale)
         if reuse is not None:

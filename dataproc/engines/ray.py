@@ -14,6 +14,7 @@ import logging
 import os
 import pickle
 import shutil
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -37,6 +38,9 @@ U = TypeVar("U")
 
 OBJECT_STORE_BYTES = 128 << 20
 """Object store of a Ray that is started here: one machine passes blocks by file, so that it holds reports alone."""
+
+CONNECT_S = 10.0
+"""How long the port of a cluster may take to open."""
 
 FETCHED_BLOCKS = 4
 """Blocks that one reduce task has on their way from one other node."""
@@ -67,14 +71,7 @@ class RayEngine:
                 logging_level=logging.ERROR,
             )
         elif self._connected:
-            try:
-                ray.init(os.environ["RAY_ADDRESS"], logging_level=logging.ERROR)
-            except (ConnectionError, ValueError) as error:
-                told = str(error).splitlines()[0].rstrip(".")
-                raise ConfigError(
-                    f"RAY_ADDRESS must name a running Ray cluster, got {os.environ['RAY_ADDRESS']}: {told}."
-                    " Start it, or unset RAY_ADDRESS for a Ray of this machine."
-                ) from error
+            _connect(os.environ["RAY_ADDRESS"])
 
     def __enter__(self) -> RayEngine:
         return self
@@ -207,6 +204,20 @@ class _SpillsLostError(Exception):
     """Carries the id of the node that does not give its spills."""
 
 
+def _connect(address: str) -> None:
+    try:
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if port.isdigit():
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()  # Ray itself tries for minutes
+        ray.init(address, logging_level=logging.ERROR)
+    except (OSError, ValueError) as error:
+        told = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"RAY_ADDRESS must name a running Ray cluster, got {address}: {told}."
+            " Start it, or unset RAY_ADDRESS for a Ray of this machine."
+        ) from error
+
+
 def _totals(resources: Resources) -> dict[str, tuple[float, float]]:
     """Return, for each kind of resource that a unit needs, how much the cluster has now and how much it needs."""
     cluster = CLUSTER_RESOURCES()
@@ -259,9 +270,9 @@ def _blocks(name: str, folder: Path, spills: Mapping[int, Spill], partition: int
     """
     elsewhere: dict[str, list[str]] = {}
     for spill in spills.values():
-        if (folder / spill.name).exists():
+        try:
             yield from read_spill(folder / spill.name, partition)
-        else:
+        except FileNotFoundError:
             elsewhere.setdefault(spill.node, []).append(spill.name)
     for node, names in elsewhere.items():
         try:

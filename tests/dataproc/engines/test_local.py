@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,75 +15,23 @@ import pytest
 
 from dataproc.engines import Failed
 from dataproc.engines.local import MAX_TRIES, LocalEngine, _reduce_partition, _split_unit
-from dataproc.errors import ShardError, StorageError
-from dataproc.exchange import Exchange, Rows
-
-SCHEMA = pa.schema([("partition", pa.int32()), ("value", pa.int64())])
-
-
-def double(unit: int) -> int:
-    return 2 * unit
-
-
-def fail_on_three(unit: int) -> int:
-    if unit == 3:
-        raise ShardError("part 3 must be whole, got half of it. Fetch it again.")
-    if unit == 4:
-        raise KeyError("a bug")
-    return unit
-
-
-def store(unit: int) -> int:
-    if unit == 1:
-        raise StorageError("a must be stored, got: No space left on device.")
-    return unit
-
-
-def die_once(folder: str, unit: int) -> int:
-    """Kill the own process at the first try of unit 2."""
-    marker = Path(folder) / f"tried-{unit}"
-    if unit == 2 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return unit
-
-
-def die(unit: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return unit
-
-
-def numbers(unit: int) -> Rows:
-    values = pa.array(range(unit * 10, unit * 10 + 10), pa.int64())
-    yield pa.RecordBatch.from_arrays([pa.array([value % 3 for value in range(10)], pa.int32()), values], schema=SCHEMA)
-
-
-def numbers_once(folder: str, unit: int) -> Rows:
-    """Fail on a unit that was split before."""
-    (Path(folder) / f"split-{unit}").touch(exist_ok=False)
-    yield from numbers(unit)
-
-
-def collect(partition: int, rows: Rows) -> tuple[int, list[int]]:
-    return partition, [value for batch in rows for value in batch["value"].to_pylist()]
-
-
-def spec(source: object = numbers, reduce_fn: object = iter) -> Exchange:
-    return Exchange(
-        name="numbers",
-        source=source,  # type: ignore[arg-type]
-        schema=SCHEMA,
-        partition="partition",
-        sort_by=("value",),
-        num_partitions=4,
-        reduce_fn=reduce_fn,  # type: ignore[arg-type]
-        sink=collect,
-    )
-
-
-WANT = [
-    (part, [unit * 10 + value for unit in range(3) for value in range(10) if value % 3 == part]) for part in range(4)
-]
+from dataproc.errors import StorageError
+from dataproc.exchange import Rows
+from tests.dataproc.engines.units import (
+    SCHEMA,
+    WANT,
+    die,
+    die_once,
+    die_reducing,
+    die_splitting,
+    double,
+    fail_on_three,
+    noted,
+    numbers_once,
+    spec,
+    store,
+    unsendable,
+)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +77,16 @@ def test_exchange_groups_and_sorts(engine: LocalEngine, tmp_path: Path) -> None:
     assert sorted(engine.exchange(spec(), range(3), str(tmp_path))) == WANT
 
 
+def test_a_worker_killed_in_an_exchange_leaves_no_trace(engine: LocalEngine, tmp_path: Path) -> None:
+    for name, dying in {
+        "split": spec(partial(die_splitting, str(tmp_path / "split"))),
+        "reduce": spec(reduce_fn=partial(die_reducing, str(tmp_path / "reduce"))),
+    }.items():
+        (tmp_path / name).mkdir()
+        assert sorted(engine.exchange(dying, range(3), str(tmp_path / name))) == WANT
+        assert (tmp_path / name / "tried-2").exists()
+
+
 def test_exchange_skips_partitions_that_are_done(engine: LocalEngine, tmp_path: Path) -> None:
     assert sorted(engine.exchange(spec(), range(3), str(tmp_path), frozenset({0, 3}))) == WANT[1:3]
 
@@ -160,16 +117,6 @@ def test_closing_an_unfinished_map_ends_the_workers() -> None:
     workers = [worker._process for worker in engine._workers]
     outcomes.close()  # type: ignore[attr-defined]
     assert [worker.is_alive() for worker in workers] == [False, False]
-
-
-def unsendable(unit: int) -> object:
-    return lambda: unit
-
-
-def noted(unit: int) -> None:
-    error = KeyError("a bug")
-    error.add_note("in stage x")
-    raise error
 
 
 def test_what_cannot_be_sent_back_is_a_failure_and_not_a_death(engine: LocalEngine) -> None:
