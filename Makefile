@@ -55,7 +55,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) --editable '.[$(TEST_EXTRAS)]' --group dev
 	@touch $@
 
-pipeline: setup ## Run a crawl through to tokens: make pipeline CRAWL=sample
+$(VENV)/.installed-engine-%: $(VENV)/.installed
+	@echo "Installing what the engine $* needs into $(VENV) ..."
+	@$(PIP) --editable '.[$*]'
+	@touch $@
+
+pipeline: $(if $(filter ray,$(ENGINE)),$(VENV)/.installed-engine-$(ENGINE),setup) ## Run a crawl through to tokens: make pipeline CRAWL=sample
 	$(strip $(BIN)/dataproc run --crawl '$(CRAWL)' --recipe '$(RECIPE)' --engine '$(ENGINE)' \
 		$(if $(OUT),--out '$(OUT)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(LIMIT_DOCS),--limit-docs $(LIMIT_DOCS)) $(if $(ROOT),--root '$(ROOT)'))

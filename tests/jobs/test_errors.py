@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +125,26 @@ def test_column_nobody_writes(refused: Callable[[str, str], None]) -> None:
 
 def test_seed_too_large(refused: Callable[[str, str], None]) -> None:
     refused("seed_too_large", f"seed: {1 << 63}")
+
+
+def asked_for_ray(crawl: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    done = dataproc("run", "--crawl", crawl, "--out", tmp_path / "run", "--engine", "ray", ok=False)
+    assert not (tmp_path / "run").exists()
+    return done
+
+
+def test_engine_not_installed(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ray.py").write_text("raise ModuleNotFoundError(name='ray')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    says("engine_not_installed", asked_for_ray(crawl, tmp_path))
+
+
+@pytest.mark.needs("ray")
+def test_cluster_that_does_not_answer(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    says("cluster_that_does_not_answer", asked_for_ray(crawl, tmp_path), address=address)
 
 
 def run_of(crawl: Path | str, recipe: Path, out: Path) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from dataproc.engines import Failed
-from dataproc.engines.local import MAX_TRIES, LocalEngine, _reduce_partition, _split_unit
+from dataproc.engines.local import LocalEngine, _reduce_partition, _split_unit
+from dataproc.engines.worker import MAX_TRIES
 from dataproc.errors import StorageError
 from dataproc.exchange import Rows
 from tests.dataproc.engines.units import (

@@ -120,7 +120,7 @@ def test_units_do_not_pile_up_in_the_cluster(engine: RayEngine) -> None:
 def about_the_task(unit: int) -> tuple[str, str, float]:
     import ray
 
-    context = ray.get_runtime_context()
+    context: Any = ray.get_runtime_context()
     return context.get_task_name(), os.getcwd(), context.get_assigned_resources().get("CPU", 0)
 
 
@@ -288,7 +288,7 @@ def test_any_rows_come_out_sorted_by_partition(
         partition="partition",
         sort_by=("key", "id"),
         num_partitions=5,
-        reduce_fn=iter,  # type: ignore[arg-type]
+        reduce_fn=iter,
         sink=gather,
         piece_bytes=piece_bytes,
     )
