@@ -16,6 +16,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain, takewhile
@@ -50,6 +51,7 @@ HEAP_MIB = 512
 SETTINGS = {
     "spark.sql.adaptive.enabled": "false",  # tasks are ours to count
     "spark.sql.execution.arrow.maxBytesPerBatch": str(BATCH_BYTES),
+    "spark.ui.showConsoleProgress": "false",  # we show our own
     "spark.log.level": "ERROR",  # a task that is tried again is told by the engine, if it matters
 }
 """None of them shows in the bytes of a run."""
@@ -111,8 +113,7 @@ class SparkEngine:
         pickled = pickle.dumps(spec)
         rows = [(number, pickle.dumps(unit)) for number, unit in enumerate(units)]
         tasks = self._spark.sparkContext.parallelize(rows, max(1, len(rows)))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        with _no_word_of_pandas():
             blocks = self._spark.createDataFrame(tasks, "number int, unit binary").mapInArrow(
                 partial(_split, pickled, todo), "task int, unit int, block int, data binary"
             )
@@ -291,19 +292,29 @@ def _session(workers: int) -> SparkSession:
             master = f"local[{plain[1] or 1},{ATTEMPTS}]"
         settings["spark.driver.memory"] = f"{1024 + HEAP_MIB * workers}m"  # an upper bound
         settings["spark.driver.host"] = settings["spark.driver.bindAddress"] = "127.0.0.1"
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         settings["spark.executorEnv.PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers are whatever `python3` is
     builder = SparkSession.builder.appName("dataproc").config(map=cast(Any, settings))
     if master is not None:
         builder = builder.master(master)
     try:
-        session = builder.getOrCreate()
+        with _no_word_of_pandas():
+            session = builder.getOrCreate()
     except Exception as error:
         raise ConfigError(
             f"SPARK_MASTER must name a Spark that starts, got {master}: {_first_line(error)}. Look at its log."
         ) from error
     _check_attempts(session)
     return session
+
+
+@contextmanager
+def _no_word_of_pandas() -> Iterator[None]:
+    """Keep back Spark's warning of new versions of pandas, which nothing here uses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        yield
 
 
 def _check_installed(*, needs_java: bool) -> None:
