@@ -16,7 +16,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain, takewhile
@@ -96,7 +96,7 @@ class SparkEngine:
             )
         if units:
             rows = [(number, pickle.dumps(unit)) for number, unit in enumerate(units)]
-            work = partial(_run_units, name, pickle.dumps(fn))
+            work = partial(_run_units, name, pickle.dumps(fn), os.getcwd())
             tasks = self._spark.sparkContext.parallelize(rows, len(rows))
             yield from self._outcomes(name, {name: units}, lambda tell: tasks.foreachPartition(partial(work, tell)))
 
@@ -115,12 +115,15 @@ class SparkEngine:
         tasks = self._spark.sparkContext.parallelize(rows, max(1, len(rows)))
         with _no_word_of_pandas():
             blocks = self._spark.createDataFrame(tasks, "number int, unit binary").mapInArrow(
-                partial(_split, pickled, todo), "task int, unit int, block int, data binary"
+                partial(_split, pickled, todo, os.getcwd()), "task int, unit int, block int, data binary"
             )
             reduced = (
                 blocks.repartitionById(len(todo), "task")
                 .sortWithinPartitions("unit", "block")
-                .mapInArrow(partial(_reduce, pickled, todo, scratch), "step string, number int, answered binary")
+                .mapInArrow(
+                    partial(_reduce, pickled, todo, str(Path(scratch).absolute()), os.getcwd()),
+                    "step string, number int, answered binary",
+                )
             )
         yield from self._outcomes(
             spec.name,
@@ -196,10 +199,10 @@ class _Telling:
         return []
 
 
-def _run_units(name: str, task: bytes, tell: Any, rows: Iterator[tuple[int, bytes]]) -> None:
+def _run_units(name: str, task: bytes, home: str, tell: Any, rows: Iterator[tuple[int, bytes]]) -> None:
     """Run the unit of one task and tell its answer."""
     for number, unit in rows:
-        tell.add([(name, number, None if _hopeless() else answer(task, pickle.loads(unit)))])
+        tell.add([(name, number, None if _hopeless(home) else answer(task, pickle.loads(unit)))])
 
 
 def _task() -> TaskContext:
@@ -208,19 +211,21 @@ def _task() -> TaskContext:
     return context
 
 
-def _hopeless() -> bool:
-    """Say, at the start of a task, whether its workers have died too often to try again."""
+def _hopeless(home: str) -> bool:
+    """Enter the folder that relative names mean; say whether the workers of a task died too often to try again."""
+    with suppress(OSError):  # a machine without it needs absolute names
+        os.chdir(home)
     pa.set_cpu_count(1)
     return _task().attemptNumber() >= MAX_TRIES
 
 
-def _split(spec: bytes, todo: Sequence[int], rows: Rows) -> Rows:
+def _split(spec: bytes, todo: Sequence[int], home: str, rows: Rows) -> Rows:
     """Yield the blocks of one unit, each for the task of its partition; a failure goes to every task."""
     tasks = {partition: task for task, partition in enumerate(todo)}
     for batch in rows:
         for number, unit in zip(batch["number"].to_pylist(), batch["unit"].to_pylist(), strict=True):
             answered = None
-            if not _hopeless():
+            if not _hopeless(home):
                 try:
                     for k, block in enumerate(load(spec).split(pickle.loads(unit))):
                         if block.partition in tasks:
@@ -239,7 +244,7 @@ def _block_row(task: int, unit: int, block: int, data: pa.Buffer) -> pa.RecordBa
     return pa.RecordBatch.from_arrays([*values, column], schema=BLOCKS)
 
 
-def _reduce(spec: bytes, todo: Sequence[int], scratch: str, rows: Rows) -> Rows:
+def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Rows) -> Rows:
     """Yield what is told of the partition of this task; where units failed, one task tells of them and none reduces."""
     task = _task().partitionId()
     blocks = _blocks(task, rows)
@@ -255,7 +260,7 @@ def _reduce(spec: bytes, todo: Sequence[int], scratch: str, rows: Rows) -> Rows:
         every = chain([] if first is None else [first], blocks)
         return load(spec).reduce(todo[task], (data for _, data in every), Path(scratch))
 
-    yield _told_row("reduce", todo[task], None if _hopeless() else attempt(run))
+    yield _told_row("reduce", todo[task], None if _hopeless(home) else attempt(run))
 
 
 def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
