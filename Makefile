@@ -60,7 +60,7 @@ $(VENV)/.installed-engine-%: $(VENV)/.installed
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-pipeline: $(if $(filter ray,$(ENGINE)),$(VENV)/.installed-engine-$(ENGINE),setup) ## Run a crawl through to tokens: make pipeline CRAWL=sample
+pipeline: $(if $(filter ray spark,$(ENGINE)),$(VENV)/.installed-engine-$(ENGINE),setup) ## Run a crawl through to tokens: make pipeline CRAWL=sample
 	$(strip $(BIN)/dataproc run --crawl '$(CRAWL)' --recipe '$(RECIPE)' --engine '$(ENGINE)' \
 		$(if $(OUT),--out '$(OUT)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(LIMIT_DOCS),--limit-docs $(LIMIT_DOCS)) $(if $(ROOT),--root '$(ROOT)'))
