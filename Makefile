@@ -25,7 +25,7 @@ NAME ?= signatures tokenizers sample
 UPGRADE ?=
 
 # Extras that tests need, beside the group `dev`.
-TEST_EXTRAS := datasketch,lz4,ray,s3,tokenizers,torch
+TEST_EXTRAS := datasketch,lz4,ray,s3,spark,tokenizers,torch
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev pipeline test bench lint format docs lock clean
@@ -33,7 +33,7 @@ TEST_EXTRAS := datasketch,lz4,ray,s3,tokenizers,torch
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make pipeline takes CRAWL=sample|CC-MAIN-...|path|glob RECIPE=default OUT= ENGINE=local|ray WORKERS= LIMIT= LIMIT_DOCS= ROOT=; make test takes SLOW=1 ARGS=; make bench takes NAME="
+	@echo "  make pipeline takes CRAWL=sample|CC-MAIN-...|path|glob RECIPE=default OUT= ENGINE=local|ray|spark WORKERS= LIMIT= LIMIT_DOCS= ROOT=; make test takes SLOW=1 ARGS=; make bench takes NAME="
 
 setup: $(VENV)/.installed ## Make .venv with what a run on one machine needs
 
@@ -60,7 +60,7 @@ $(VENV)/.installed-engine-%: $(VENV)/.installed
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-pipeline: $(if $(filter ray,$(ENGINE)),$(VENV)/.installed-engine-$(ENGINE),setup) ## Run a crawl through to tokens: make pipeline CRAWL=sample
+pipeline: $(if $(filter ray spark,$(ENGINE)),$(VENV)/.installed-engine-$(ENGINE),setup) ## Run a crawl through to tokens: make pipeline CRAWL=sample
 	$(strip $(BIN)/dataproc run --crawl '$(CRAWL)' --recipe '$(RECIPE)' --engine '$(ENGINE)' \
 		$(if $(OUT),--out '$(OUT)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(LIMIT_DOCS),--limit-docs $(LIMIT_DOCS)) $(if $(ROOT),--root '$(ROOT)'))

@@ -39,12 +39,16 @@ class EngineName(StrEnum):
 
     local = "local"
     ray = "ray"
+    spark = "spark"
 
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (its OUT).")]
 EngineOption = Annotated[
     EngineName,
-    typer.Option("--engine", help="Where the work is done: this machine, or the Ray cluster of RAY_ADDRESS."),
+    typer.Option(
+        "--engine",
+        help="Where the work is done: this machine, the Ray cluster of RAY_ADDRESS, or the Spark of SPARK_MASTER.",
+    ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Units worked on at once; default: one per core.")]
 

@@ -59,6 +59,7 @@ class Engine(Protocol):
 ENGINES = {
     "local": "dataproc.engines.local:LocalEngine",
     "ray": "dataproc.engines.ray:RayEngine",
+    "spark": "dataproc.engines.spark:SparkEngine",
 }
 """Every engine by its name: `module:class`, imported only when it is asked for; the class takes a number of workers."""
 

@@ -13,20 +13,30 @@ from dataproc.errors import DataprocError, StorageError
 MAX_TRIES = 3
 """How often a unit is run whose worker dies (out of memory, SIGKILL, a lost node); bugs are not run again."""
 
-_loaded: dict[bytes, Callable[[Any], Any]] = {}
+_loaded: dict[bytes, Any] = {}
 
 
 def answer(task: bytes, unit: Any) -> bytes:
     """Run a pickled task on a unit; return what `outcome` reads, whatever happened short of the worker's death."""
+    return attempt(lambda: load(task)(unit))
+
+
+def attempt(run: Callable[[], Any]) -> bytes:
+    """Call; return what `outcome` reads, as `answer` does."""
     try:
-        return pickle.dumps((True, _load(task)(unit)))
-    except StorageError as error:
-        return pickle.dumps((False, error))
-    except DataprocError as error:
-        return pickle.dumps((False, (str(error), "")))
+        return pickle.dumps((True, run()))
     except Exception as error:  # a bug or the machine: reported with its trace, the other units go on
-        told = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
-        return pickle.dumps((False, (told, traceback.format_exc())))
+        return failure(error)
+
+
+def failure(error: Exception) -> bytes:
+    """Return what `outcome` reads for an error of a unit."""
+    if isinstance(error, StorageError):
+        return pickle.dumps((False, error))
+    if isinstance(error, DataprocError):
+        return pickle.dumps((False, (str(error), "")))
+    told = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+    return pickle.dumps((False, (told, "".join(traceback.format_exception(error)))))
 
 
 def outcome(unit: Any, answered: bytes) -> Any:
@@ -46,7 +56,7 @@ def died(name: str, unit: Any, how: str) -> Failed:
     )
 
 
-def _load(task: bytes) -> Callable[[Any], Any]:
+def load(task: bytes) -> Any:
     """Unpickle a task once per worker, so that what it builds lazily (models) lives as long as the task."""
     if task not in _loaded:
         _loaded.clear()

@@ -1,0 +1,378 @@
+"""The Spark engine: units are tasks of one Spark job, and blocks go through Spark's shuffle by our partition id.
+
+What runs in a task is the same code as on one machine: Spark carries pickled units, opaque blocks and pickled answers,
+and never looks at a row. Answers reach the driver through an accumulator as each task ends, so nothing is gathered.
+A task that Spark repeats because its worker died looks at its attempt number; after `MAX_TRIES` deaths it says so
+without running the unit, so that the job, and with it the other units, goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from importlib.util import find_spec
+from itertools import chain, takewhile
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar, cast
+
+import pyarrow as pa
+import pyspark
+from pyspark import InheritableThread, TaskContext
+from pyspark.sql import SparkSession
+
+from dataproc.engines import ANY, Resources
+from dataproc.engines.worker import MAX_TRIES, answer, attempt, died, failure, load, outcome
+from dataproc.errors import ConfigError, DataprocError, StorageError
+from dataproc.exchange import Exchange, Rows
+
+U = TypeVar("U")
+
+PYSPARK = (4, 1)  # the first with repartitionById
+JAVA = 17
+
+ATTEMPTS = MAX_TRIES + 1
+"""Attempts that Spark must allow a task: the last one only reports. It is Spark's default, but not on `local[n]`."""
+
+BATCH_BYTES = 4 << 20
+"""Blocks that Spark hands to Python at once; a larger block comes alone."""
+
+HEAP_MIB = 512
+"""What Java holds for one task of a local master: a block or two of `PIECE_BYTES`, and the sort that then spills."""
+
+SETTINGS = {
+    "spark.sql.adaptive.enabled": "false",  # tasks are ours to count
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(BATCH_BYTES),
+    "spark.ui.showConsoleProgress": "false",  # we show our own
+    "spark.log.level": "ERROR",  # a task that is tried again is told by the engine, if it matters
+}
+"""None of them shows in the bytes of a run."""
+
+BLOCKS = pa.schema([("task", pa.int32()), ("unit", pa.int32()), ("block", pa.int32()), ("data", pa.binary())])
+"""What is shuffled. unit and block put the blocks of a partition in the order of the local engine."""
+
+FAILURE = -1
+"""In the place of `unit`: `data` tells of a unit that failed. It sorts before all blocks."""
+
+Told = tuple[str, int, bytes | None]
+"""What a task tells: a step, the number of a unit in it, and what `outcome` reads, None for workers that died."""
+
+
+class SparkEngine:
+    """Runs units as tasks of the Spark that SPARK_MASTER or spark-submit names, else of one here with `workers` cores.
+
+    Raises ConfigError when Java is missing or too old, or when Spark may not try a task `ATTEMPTS` times.
+
+    Example: engine = SparkEngine(workers=2); sorted(engine.map("double", double, [1, 2])) == [2, 4]; engine.close()
+    """
+
+    def __init__(self, workers: int | None) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"SparkEngine.workers must be at least 1, got {workers}. Give --workers 1 or more.")
+        self._spark = _session(workers or os.cpu_count() or 1)
+
+    def __enter__(self) -> SparkEngine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def map(self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = ANY) -> Iterator[Any]:
+        """Run fn on each unit, one task each, in a job called `name`. See `Engine.map`.
+
+        Cores and memory of a task are Spark's own settings; raises ConfigError for units that ask for a GPU.
+        """
+        if resources.gpus:
+            raise ConfigError(
+                f"{name}: units must ask for no GPU on Spark, got {resources.gpus}. Run this step with --engine ray."
+            )
+        if units:
+            rows = [(number, pickle.dumps(unit)) for number, unit in enumerate(units)]
+            work = partial(_run_units, name, pickle.dumps(fn), os.getcwd())
+            tasks = self._spark.sparkContext.parallelize(rows, len(rows))
+            yield from self._outcomes(name, {name: units}, lambda tell: tasks.foreachPartition(partial(work, tell)))
+
+    def exchange(
+        self, spec: Exchange, units: Sequence[Any], scratch: str, skip: frozenset[int] = frozenset()
+    ) -> Iterator[Any]:
+        """Split units into blocks, shuffle these, reduce partitions: one job of two stages. See `Engine.exchange`.
+
+        A killed exchange splits again: spills are Spark's. `scratch` is made on each machine, for sorted runs.
+        """
+        todo = [partition for partition in range(spec.num_partitions) if partition not in skip]
+        if not todo:
+            return
+        pickled = pickle.dumps(spec)
+        rows = [(number, pickle.dumps(unit)) for number, unit in enumerate(units)]
+        tasks = self._spark.sparkContext.parallelize(rows, max(1, len(rows)))
+        with _no_word_of_pandas():
+            blocks = self._spark.createDataFrame(tasks, "number int, unit binary").mapInArrow(
+                partial(_split, pickled, todo, os.getcwd()), "task int, unit int, block int, data binary"
+            )
+            reduced = (
+                blocks.repartitionById(len(todo), "task")
+                .sortWithinPartitions("unit", "block")
+                .mapInArrow(
+                    partial(_reduce, pickled, todo, str(Path(scratch).absolute()), os.getcwd()),
+                    "step string, number int, answered binary",
+                )
+            )
+        yield from self._outcomes(
+            spec.name,
+            {f"{spec.name}: split": units, f"{spec.name}: reduce": range(spec.num_partitions)},
+            lambda tell: reduced.rdd.foreachPartition(partial(_pass_on, spec.name, tell)),
+        )
+
+    def close(self) -> None:
+        """End the Spark application."""
+        self._spark.stop()
+
+    def _outcomes(self, name: str, units: Mapping[str, Sequence[Any]], job: Callable[[Any], object]) -> Iterator[Any]:
+        """Run a job in a thread and yield what its tasks tell, as they end; the job ends when the caller stops.
+
+        `units` are those of each step of the job.
+        """
+        context = self._spark.sparkContext
+        told: SimpleQueue[Told | _End] = SimpleQueue()
+        tell: Any = context.accumulator([], cast(Any, _Telling(told)))
+        group = f"dataproc-{tell.aid}"
+
+        def run() -> None:
+            error = None
+            try:
+                context.setJobGroup(group, name, interruptOnCancel=True)  # the name that Spark's UI shows
+                job(tell)
+            except Exception as caught:  # raised again where the caller waits
+                error = caught
+            told.put(_End(error))
+
+        thread = InheritableThread(target=run, daemon=True)
+        thread.start()
+        try:
+            while not isinstance(message := told.get(), _End):
+                step, number, answered = message
+                unit = units[step][number]
+                yield died(step, unit, "as its executor's log tells") if answered is None else outcome(unit, answered)
+            if message.error is not None:
+                raise _job_failed(name, message.error) from message.error
+        finally:
+            while thread.is_alive():  # again and again: a group without a job yet has nothing to cancel
+                context.cancelJobGroup(group)
+                thread.join(0.2)
+
+
+class _End:
+    """The last message of a job."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+
+class _Telling:
+    """How an accumulator adds up what is told: a task keeps a list, the driver passes it on at once and keeps nothing.
+
+    Spark hands over what a task told once, when it has ended; what its dead attempts told is lost with them.
+    """
+
+    def __init__(self, told: SimpleQueue[Any] | None = None) -> None:
+        self._told = told
+
+    def __reduce__(self) -> tuple[type[_Telling], tuple[()]]:
+        return _Telling, ()  # a queue stays in its process
+
+    def zero(self, value: list[Told]) -> list[Told]:
+        return []
+
+    def addInPlace(self, value: list[Told], more: list[Told]) -> list[Told]:
+        if self._told is None:
+            return value + more
+        for one in more:
+            self._told.put(one)
+        return []
+
+
+def _run_units(name: str, task: bytes, home: str, tell: Any, rows: Iterator[tuple[int, bytes]]) -> None:
+    """Run the unit of one task and tell its answer."""
+    for number, unit in rows:
+        tell.add([(name, number, None if _hopeless(home) else answer(task, pickle.loads(unit)))])
+
+
+def _task() -> TaskContext:
+    context = TaskContext.get()
+    assert context is not None, "only tasks ask"
+    return context
+
+
+def _hopeless(home: str) -> bool:
+    """Enter the folder that relative names mean; say whether the workers of a task died too often to try again."""
+    with suppress(OSError):  # a machine without it needs absolute names
+        os.chdir(home)
+    pa.set_cpu_count(1)
+    return _task().attemptNumber() >= MAX_TRIES
+
+
+def _split(spec: bytes, todo: Sequence[int], home: str, rows: Rows) -> Rows:
+    """Yield the blocks of one unit, each for the task of its partition; a failure goes to every task."""
+    tasks = {partition: task for task, partition in enumerate(todo)}
+    for batch in rows:
+        for number, unit in zip(batch["number"].to_pylist(), batch["unit"].to_pylist(), strict=True):
+            answered = None
+            if not _hopeless(home):
+                try:
+                    for k, block in enumerate(load(spec).split(pickle.loads(unit))):
+                        if block.partition in tasks:
+                            yield _block_row(tasks[block.partition], number, k, block.data)
+                    continue
+                except Exception as error:  # this is `attempt` for what yields
+                    answered = failure(error)
+            told = pa.py_buffer(pickle.dumps(("split", number, answered)))
+            yield from (_block_row(task, FAILURE, number, told) for task in tasks.values())
+
+
+def _block_row(task: int, unit: int, block: int, data: pa.Buffer) -> pa.RecordBatch:
+    offsets = pa.array([0, data.size], pa.int32()).buffers()[1]
+    column = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, data])  # without a copy
+    values = [pa.array([value], pa.int32()) for value in (task, unit, block)]
+    return pa.RecordBatch.from_arrays([*values, column], schema=BLOCKS)
+
+
+def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Rows) -> Rows:
+    """Yield what is told of the partition of this task; where units failed, one task tells of them and none reduces."""
+    task = _task().partitionId()
+    blocks = _blocks(task, rows)
+    first = next(blocks, None)
+    if first is not None and first[0] == FAILURE:
+        if task == 0:
+            failures = takewhile(lambda row: row[0] == FAILURE, chain([first], blocks))
+            yield from (_told_row(*pickle.loads(told)) for _, told in failures)
+        return
+
+    def run() -> Any:
+        Path(scratch).mkdir(parents=True, exist_ok=True)  # of this machine, which need not be the driver's
+        every = chain([] if first is None else [first], blocks)
+        return load(spec).reduce(todo[task], (data for _, data in every), Path(scratch))
+
+    yield _told_row("reduce", todo[task], None if _hopeless(home) else attempt(run))
+
+
+def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
+    """Yield (unit, block) in order; raises DataprocError for a block of another task, which Spark must not bring."""
+    for batch in rows:
+        for k in range(batch.num_rows):
+            if batch["task"][k].as_py() != task:
+                raise DataprocError(
+                    f"Spark must bring each block to its task, got one of {batch['task'][k]} in {task}."
+                    " Report this as a bug."
+                )
+            yield batch["unit"][k].as_py(), batch["data"][k].as_buffer()
+
+
+def _told_row(step: str, number: int, answered: bytes | None) -> pa.RecordBatch:
+    columns = [pa.array([step]), pa.array([number], pa.int32()), pa.array([answered], pa.binary())]
+    return pa.RecordBatch.from_arrays(columns, names=["step", "number", "answered"])
+
+
+def _pass_on(name: str, tell: Any, rows: Iterator[Any]) -> None:
+    """Tell what the reduce said; Spark has accumulators in this function, and not in those above."""
+    for row in rows:
+        tell.add([(f"{name}: {row.step}", row.number, None if row.answered is None else bytes(row.answered))])
+
+
+def _session(workers: int) -> SparkSession:
+    """Start Spark, or join the application that spark-submit started; raises ConfigError."""
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    _check_installed(needs_java=not submitted)
+    master = os.environ.get("SPARK_MASTER") or (None if submitted else f"local[{workers}]")
+    settings = dict(SETTINGS)
+    if master is not None and master.startswith("local"):
+        if plain := re.fullmatch(r"local(?:\[([^,]+)\])?", master):  # it would try a task only once
+            master = f"local[{plain[1] or 1},{ATTEMPTS}]"
+        settings["spark.driver.memory"] = f"{1024 + HEAP_MIB * workers}m"  # an upper bound
+        settings["spark.driver.host"] = settings["spark.driver.bindAddress"] = "127.0.0.1"
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        settings["spark.executorEnv.PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers are whatever `python3` is
+    builder = SparkSession.builder.appName("dataproc").config(map=cast(Any, settings))
+    if master is not None:
+        builder = builder.master(master)
+    try:
+        with _no_word_of_pandas():
+            session = builder.getOrCreate()
+    except Exception as error:
+        raise ConfigError(
+            f"SPARK_MASTER must name a Spark that starts, got {master}: {_first_line(error)}. Look at its log."
+        ) from error
+    _check_attempts(session)
+    return session
+
+
+@contextmanager
+def _no_word_of_pandas() -> Iterator[None]:
+    """Keep back Spark's warning of new versions of pandas, which nothing here uses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        yield
+
+
+def _check_installed(*, needs_java: bool) -> None:
+    """Raise ConfigError when pyspark is too old, or pandas or Java is not there."""
+    install = "Install it: pip install 'dataproc-llm[spark]'."
+    if find_spec("pandas") is None:  # Spark's mapInArrow asks for it, though nothing here uses it
+        raise ConfigError(f"--engine spark must have pandas beside pyspark, got none. {install}")
+    if tuple(map(int, pyspark.__version__.split(".")[:2])) < PYSPARK:
+        wanted = ".".join(map(str, PYSPARK))
+        raise ConfigError(f"--engine spark must have pyspark {wanted} or newer, got {pyspark.__version__}. {install}")
+    if not needs_java:
+        return
+    home = os.environ.get("JAVA_HOME")
+    java = f"{home}/bin/java" if home else "java"
+    found = None
+    if shutil.which(java):
+        told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+        found = re.search(r'version "(\d+)', told)
+    if found is None or int(found[1]) < JAVA:
+        raise ConfigError(
+            f"--engine spark must have Java {JAVA} or newer, got {found[1] if found else 'none'} as {java}."
+            f" Install one (Debian: apt install openjdk-{JAVA}-jre-headless) or set JAVA_HOME."
+        )
+
+
+def _check_attempts(session: SparkSession) -> None:
+    """Raise ConfigError, and end Spark, when a task may not be tried as often as the death of workers asks for."""
+    master = session.sparkContext.master or ""
+    allowed = session.sparkContext.getConf().get("spark.task.maxFailures") or ATTEMPTS
+    if local := re.fullmatch(r"local(?:\[[^,]+(?:,(.+))?\])?", master):  # which does not obey that setting
+        allowed = local[1] or 1
+    if int(allowed) < ATTEMPTS:
+        session.stop()
+        raise ConfigError(
+            f"spark.task.maxFailures must be at least {ATTEMPTS}, got {allowed} with master {master}."
+            f" Leave it out, or say local[N,{ATTEMPTS}]."
+        )
+
+
+def _job_failed(name: str, error: Exception) -> DataprocError:
+    """Return the error for a job that Spark gave up for what is no unit's fault."""
+    if "No space left on device" in str(error):
+        return StorageError(
+            f"{name}: Spark must store its shuffle, got: No space left on device. Free space on its disk, then"
+            " `dataproc resume` goes on; or set SPARK_LOCAL_DIRS to another."
+        )
+    return DataprocError(
+        f"{name}: Spark must finish the job, got: {_first_line(error)}. Look at its log; `dataproc resume` goes on."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """Return what Java says in one line, without its trace."""
+    cause = getattr(error, "java_exception", None)
+    lines = str(cause.getMessage() if cause is not None else error).splitlines()
+    return next((line.strip().rstrip(".") for line in lines if line.strip()), type(error).__name__)
