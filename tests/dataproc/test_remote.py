@@ -3,10 +3,9 @@ from __future__ import annotations
 import errno
 import random
 import threading
-import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -86,20 +85,15 @@ def test_waits_grow_and_obey_retry_after(web: Web, slept: list[float]) -> None:
 
 
 def test_one_try_again_a_second_however_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "LEAST_WAIT_S", 0.1)
-    pace, turns = remote._Pace(), list[float]()
-
-    def wait() -> None:
-        pace.sleep(0)
-        turns.append(time.monotonic())
-
-    threads = [threading.Thread(target=wait) for _ in range(4)]
+    pace, slept = remote._Pace(), list[float]()
+    clock = SimpleNamespace(monotonic=lambda: 100.0, sleep=slept.append)  # they all ask at the same moment
+    monkeypatch.setattr(remote, "time", clock)
+    threads = [threading.Thread(target=pace.sleep, args=(0.5,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    turns.sort()
-    assert all(later - sooner > 0.09 for sooner, later in pairwise(turns))
+    assert sorted(slept) == [0.5 + turn * remote.LEAST_WAIT_S for turn in range(4)]
 
 
 def test_missing_and_refused_files_are_not_tried_again(web: Web, slept: list[float]) -> None:
