@@ -186,12 +186,12 @@ def _column_of(rule: Rule) -> str:
 
 
 def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, npt.NDArray[np.uint64]]) -> dict[str, pa.Array]:
-    from dataproc.kernels.lines import count_lines
+    from dataproc.kernels.lines import count_lines, split_lines
     from dataproc.kernels.words import alpha_tokens, split_words, word_chars
 
     words = split_words(text)
     num_words = np.diff(words.offsets)
-    lines = count_lines(text)
+    lines = count_lines(split_lines(text))
     tokens, alpha = alpha_tokens(text)
     ellipses = occurrences(text, "...") + occurrences(text, "\u2026")
     columns = {

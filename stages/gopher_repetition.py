@@ -129,15 +129,16 @@ def gopher_repetition(batch: pa.RecordBatch, config: GopherRepetition) -> pa.Rec
 
 
 def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
-    from dataproc.kernels.lines import split_lines, split_paragraphs
+    from dataproc.kernels.lines import join_paragraphs, split_lines
     from dataproc.kernels.repetition import count_repeats, repeated_ngram_chars, top_ngram_chars, word_stream
     from dataproc.kernels.words import split_words
 
     chars = num_chars(text)
     measured = {}
-    for name, lines in (("paragraph", split_paragraphs(text)), ("line", split_lines(text))):
-        repeats = count_repeats(lines)
-        measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(lines.offsets))
+    lines = split_lines(text)
+    for name, elements in (("paragraph", join_paragraphs(lines)), ("line", lines)):
+        repeats = count_repeats(elements)
+        measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(elements.offsets))
         measured[f"gopher_dup_{name}_chars"] = share(repeats.chars, chars)
     stream = word_stream(split_words(text))
     for size in (2, 3, 4):

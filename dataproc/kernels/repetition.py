@@ -28,7 +28,8 @@ import numpy.typing as npt
 from dataproc.kernels.buffers import frozen
 from dataproc.kernels.hashing import hash_slices
 from dataproc.kernels.jit import kernel
-from dataproc.kernels.lines import Lines, count_chars
+from dataproc.kernels.lines import Lines
+from dataproc.kernels.utf8 import count_chars
 from dataproc.kernels.words import Words
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that n-grams of one different word never meet

@@ -15,15 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataproc.kernels.bits import NONE, ONE, below, block, kinds, lowest, popcount
+from dataproc.kernels.bits import NONE, ONE, below, lowest, popcount
+from dataproc.kernels.blocks import BLOCK, block, kinds
 from dataproc.kernels.buffers import frozen, text_buffers
 from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, SPACE, tables
-from dataproc.kernels.hashing import load64
 from dataproc.kernels.jit import kernel
-from dataproc.kernels.utf8 import byte_at, decode
+from dataproc.kernels.utf8 import byte_at, count_chars, decode
 
 
-_EACH_BYTE = np.uint64(0x0101010101010101)
 _BY_CHARS = 256  # bytes
 
 
@@ -155,25 +154,6 @@ def _count_chars(
 
 
 @kernel
-def count_chars(data: npt.NDArray[np.uint8], start: int, stop: int) -> int:
-    """Return the number of code points in data[start:stop]; for use inside other kernels."""
-    count, at = stop - start, start
-    while at + 8 <= stop:
-        count -= popcount(inside_chars(load64(data, at)))
-        at += 8
-    while at < stop:
-        count -= data[np.uint64(at)] & 0xC0 == 0x80
-        at += 1
-    return count
-
-
-@kernel
-def inside_chars(eight: np.uint64) -> np.uint64:
-    """Return a one for each of eight bytes that continues a character (10xxxxxx); for use inside other kernels."""
-    return eight >> np.uint64(7) & ~(eight >> np.uint64(6)) & _EACH_BYTE
-
-
-@kernel
 def _alpha_tokens(
     data: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
@@ -196,7 +176,7 @@ def _alpha_tokens(
             alpha[row] += popcount(total & ~solid & below(size))
             last = np.uint64(size - 1)
             inside = solid >> last & ONE
-            has_letter = carry if size == 64 else total >> np.uint64(size) & inside
+            has_letter = carry if size == BLOCK else total >> np.uint64(size) & inside
             at += size
         alpha[row] += np.int64(has_letter)
     return tokens, alpha
