@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +11,9 @@ from hypothesis import strategies as st
 from dataproc.kernels.lines import split_lines
 from dataproc.kernels.repetition import (
     WordStream,
-    _repeated_ngrams,
+    _ngrams,
     count_repeats,
-    repeated_ngram_chars,
-    top_ngram_chars,
+    ngram_chars,
     word_stream,
 )
 from dataproc.kernels.words import split_words
@@ -27,6 +28,14 @@ sizes = st.integers(1, 6)
 
 def streamed(text: str | None) -> WordStream:
     return word_stream(split_words(column([text])))
+
+
+def top_ngram_chars(stream: WordStream, size: int) -> npt.NDArray[np.int64]:
+    return ngram_chars(stream, [size], []).top[:, 0]
+
+
+def repeated_ngram_chars(stream: WordStream, size: int) -> npt.NDArray[np.int64]:
+    return ngram_chars(stream, [], [size]).repeated[:, 0]
 
 
 def parted(text: str) -> tuple[list[str], list[int]]:
@@ -103,4 +112,4 @@ def test_a_megabyte_of_one_thing(text: str) -> None:
 
 
 def test_is_compiled_once() -> None:
-    assert len(_repeated_ngrams.signatures) == 1  # type: ignore[attr-defined]
+    assert len(_ngrams.signatures) == 1  # type: ignore[attr-defined]
