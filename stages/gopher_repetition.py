@@ -130,7 +130,7 @@ def gopher_repetition(batch: pa.RecordBatch, config: GopherRepetition) -> pa.Rec
 
 def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
     from dataproc.kernels.lines import join_paragraphs, split_lines
-    from dataproc.kernels.repetition import count_repeats, ngram_chars, word_stream
+    from dataproc.kernels.repetition import count_repeats, ngram_chars
     from dataproc.kernels.words import split_words
 
     chars = num_chars(text)
@@ -141,7 +141,7 @@ def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
         measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(elements.offsets))
         measured[f"gopher_dup_{name}_chars"] = share(repeats.chars, chars)
     top, repeated = (2, 3, 4), (5, 6, 7, 8, 9, 10)
-    ngrams = ngram_chars(word_stream(split_words(text)), top, repeated)
+    ngrams = ngram_chars(split_words(text), top, repeated)
     for k, size in enumerate(top):
         measured[f"gopher_top_{size}gram"] = share(ngrams.top[:, k], chars)
     for k, size in enumerate(repeated):

@@ -49,7 +49,8 @@ def block(
     """
     size = min(BLOCK, stop - at)
     word, solid, letter, high = NONE, NONE, NONE, NONE
-    if size == BLOCK:
+    inside = below(size)
+    if at + BLOCK <= len(data):
         for part in range(0, BLOCK, 8):  # each byte adds its bits to four lanes of one number, eight bytes at a time
             bits = NONE
             for k in range(8):
@@ -66,12 +67,13 @@ def block(
             solid |= (bits >> np.uint64(8) & ONE) << shift
             letter |= (bits >> np.uint64(16) & ONE) << shift
             high |= (bits >> np.uint64(24) & ONE) << shift
+    high &= inside
     while high != NONE:
         first = lowest(high)
         code, after = decode(data, at + first, stop)
         kind = classes[code]
         if after - at > BLOCK or (plain and (kind == ALONE or kind == MARK or kind == FORMAT)):
-            size = first
+            size, inside = first, below(first)
             break
         char = below(after - at - first) << np.uint64(first)
         high &= ~char
@@ -81,5 +83,4 @@ def block(
             letter |= char
         if kind != SPACE:
             solid |= char
-    inside = below(size)
     return size, word & inside, solid & inside, letter & inside

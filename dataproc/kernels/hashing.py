@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dataproc.kernels.bits import below
 from dataproc.kernels.jit import kernel
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
@@ -92,6 +93,18 @@ def _rotate(value: np.uint64, bits: int) -> np.uint64:
 def load64(data: npt.NDArray[np.uint8], at: int) -> np.uint64:
     """Return data[at:at + 8] as a little-endian number; for use inside other kernels."""
     return load32(data, at) | load32(data, at + 4) << np.uint64(32)
+
+
+@kernel
+def load_up_to_64(data: npt.NDArray[np.uint8], at: int, stop: int) -> np.uint64:
+    """Return data[at:stop], or its first 8 bytes, as a little-endian number; for use inside other kernels."""
+    size = min(stop - at, 8)
+    if at + 8 <= len(data):
+        return load64(data, at) & below(8 * size)  # type: ignore[no-any-return]
+    value = _ZERO
+    for k in range(size):
+        value |= np.uint64(data[np.uint64(at + k)]) << np.uint64(8 * k)
+    return value
 
 
 @kernel

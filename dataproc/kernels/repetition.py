@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dataproc.kernels.buffers import frozen
-from dataproc.kernels.bits import below, popcount
-from dataproc.kernels.hashing import hash_slices, load64
+from dataproc.kernels.bits import popcount
+from dataproc.kernels.hashing import hash_slices, load_up_to_64
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.lines import Lines
 from dataproc.kernels.utf8 import count_chars, inside_chars
@@ -46,15 +46,6 @@ class Repeats(NamedTuple):
 
     elements: npt.NDArray[np.int64]
     chars: npt.NDArray[np.int64]  # code points in them
-
-
-class WordStream(NamedTuple):
-    """The words of N documents as numbers, what n-grams are made of; read-only."""
-
-    hashes: npt.NDArray[np.uint64]  # [W] equal for equal words
-    chars: npt.NDArray[np.int64]  # [W + 1] code points in all words before each
-    gaps: npt.NDArray[np.int64]  # [W + 1] words before each that don't touch the next
-    offsets: npt.NDArray[np.int64]  # [N + 1]
 
 
 class NgramChars(NamedTuple):
@@ -72,53 +63,15 @@ def count_repeats(lines: Lines) -> Repeats:
     return Repeats(*_count_repeats(hash_slices(lines.data, lines.starts, lines.ends), *lines).T)
 
 
-def word_stream(words: Words) -> WordStream:
-    """Return the hashes and lengths of the words, what `ngram_chars` takes."""
-    hashes, chars, gaps = _measure(words.data, words.starts, words.ends)
-    return WordStream(frozen(hashes), frozen(chars), frozen(gaps), words.offsets)
-
-
-def ngram_chars(stream: WordStream, top: Sequence[int], repeated: Sequence[int]) -> NgramChars:
+def ngram_chars(words: Words, top: Sequence[int], repeated: Sequence[int]) -> NgramChars:
     """Return the characters in each document's top n-grams and repeated n-grams of these sizes (positive).
 
     Example: in "to be or not to be" the top 2-gram is "to be", twice: 10; the second "to be" is repeated: 4.
     """
     sizes = np.zeros((2, max((*top, *repeated), default=0) + 1), np.bool_)
     sizes[0, list(top)] = sizes[1, list(repeated)] = True
-    found = _ngrams(*stream, frozen(sizes))
+    found = _ngrams(*words, frozen(sizes))
     return NgramChars(found[0][:, list(top)], found[1][:, list(repeated)])
-
-
-@kernel
-def _measure(
-    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    hashes = np.empty(len(starts), np.uint64)
-    chars, gaps = np.zeros(len(starts) + 1, np.int64), np.zeros(len(starts) + 1, np.int64)
-    for word in range(len(starts)):
-        at, stop = starts[word], ends[word]
-        value, count = np.uint64(0), stop - at
-        while at < stop:
-            eight = _up_to_8(data, at, stop)
-            count -= popcount(inside_chars(eight))
-            value = (value ^ eight) * _SPREAD  # odd: different bytes, different value
-            value ^= value >> _HALF
-            at += 8
-        hashes[word] = value
-        chars[word + 1] = chars[word] + count
-        gaps[word + 1] = gaps[word] + (word + 1 == len(starts) or stop != starts[word + 1])
-    return hashes, chars, gaps
-
-
-@kernel
-def _up_to_8(data: npt.NDArray[np.uint8], at: int, stop: int) -> np.uint64:
-    """Return data[at:stop], or its first 8 bytes, as a little-endian number."""
-    if at + 8 <= len(data):
-        return load64(data, at) & below(8 * min(stop - at, 8))  # type: ignore[no-any-return]
-    value = np.uint64(0)
-    for k in range(stop - at):
-        value |= np.uint64(data[np.uint64(at + k)]) << np.uint64(8 * k)
-    return value
 
 
 @kernel
@@ -172,14 +125,16 @@ def _count_repeats(
 
 @kernel
 def _ngrams(
-    hashes: npt.NDArray[np.uint64],
-    chars: npt.NDArray[np.int64],
-    gaps: npt.NDArray[np.int64],
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
     offsets: npt.NDArray[np.int64],
     sizes: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int64]:
     out = np.zeros((2, len(offsets) - 1, sizes.shape[1]), np.int64)
     room = _largest(offsets)
+    # Of the words of a document: the code points, and the words that don't touch the next, before each.
+    chars, gaps = np.zeros(room + 1, np.int64), np.zeros(room + 1, np.int32)
     # The n-grams to look at, in the order of the text: the word each starts with, what it is made of, and the word
     # where an equal one starts first, under which the occurrences are counted.
     places, keys, firsts = np.empty(room, np.int32), np.empty(room, np.uint64), np.empty(room, np.int32)
@@ -187,28 +142,53 @@ def _ngrams(
     table = np.zeros((1 << _table_bits(room), 2), np.uint64)  # key, stamp << 32 | first
     stamp = 0  # of the document and size: slots with another one are free
     for row in range(len(offsets) - 1):
-        start, num_words = offsets[row], offsets[row + 1] - offsets[row]
-        left = num_words
-        for place in range(num_words):
-            places[place], keys[place] = place, hashes[start + place]
-        for size in range(1, min(sizes.shape[1] - 1, num_words) + 1):
+        begin, stop = offsets[row], offsets[row + 1]
+        left = stop - begin
+        _measure(data, starts[begin:stop], ends[begin:stop], keys, chars, gaps)
+        for place in range(left):
+            places[place] = place
+        for size in range(1, min(sizes.shape[1] - 1, stop - begin) + 1):
             if size > 1:
                 left = _both_repeated(left, places, keys, firsts, counts)
             stamp += 1
             top, first = _count(left, places, keys, firsts, counts, table, stamp)
             if sizes[0, size]:
-                first += start
                 out[0, row, size] = top * (chars[first + size] - chars[first] + gaps[first + size - 1] - gaps[first])
             if sizes[1, size]:
                 free = 0  # the word behind the last n-gram that counted
                 for k in range(left):
                     if places[k] >= free and counts[firsts[k]] > 1:
                         if seen[firsts[k]] == stamp:
-                            at = start + places[k]
-                            out[1, row, size] += chars[at + size] - chars[at]
+                            out[1, row, size] += chars[places[k] + size] - chars[places[k]]
                             free = places[k] + size
                         seen[firsts[k]] = stamp
     return out
+
+
+@kernel
+def _measure(
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    hashes: npt.NDArray[np.uint64],
+    chars: npt.NDArray[np.int64],
+    gaps: npt.NDArray[np.int32],
+) -> None:
+    """Hash the words of a document, and add up their code points and the gaps behind them."""
+    num_chars, num_gaps = 0, 0
+    for word in range(len(starts)):
+        at, stop = starts[word], ends[word]
+        value = np.uint64(0)
+        num_chars += stop - at
+        while at < stop:
+            eight = load_up_to_64(data, at, stop)
+            num_chars -= popcount(inside_chars(eight))
+            value = (value ^ eight) * _SPREAD  # odd: different bytes, different value
+            value ^= value >> _HALF
+            at += 8
+        hashes[word] = value
+        num_gaps += word + 1 == len(starts) or stop != starts[word + 1]
+        chars[word + 1], gaps[word + 1] = num_chars, num_gaps
 
 
 @kernel

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataproc.kernels.bits import popcount
-from dataproc.kernels.hashing import load64
+from dataproc.kernels.hashing import load_up_to_64
 from dataproc.kernels.jit import kernel
 
 REPLACEMENT = 0xFFFD
@@ -78,13 +78,9 @@ def inside_chars(eight: np.uint64) -> np.uint64:
 @kernel
 def count_chars(data: npt.NDArray[np.uint8], start: int, stop: int) -> int:
     """Return the number of code points in data[start:stop], those of broken UTF-8 by their first bytes."""
-    count, at = stop - start, start
-    while at + 8 <= stop:
-        count -= popcount(inside_chars(load64(data, at)))
-        at += 8
-    while at < stop:
-        count -= data[np.uint64(at)] & 0xC0 == 0x80
-        at += 1
+    count = stop - start
+    for at in range(start, stop, 8):
+        count -= popcount(inside_chars(load_up_to_64(data, at, stop)))
     return count
 
 

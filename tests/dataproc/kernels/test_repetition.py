@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 
 from dataproc.kernels.lines import split_lines
 from dataproc.kernels.repetition import (
-    WordStream,
     _ngrams,
     count_repeats,
     ngram_chars,
-    word_stream,
 )
-from dataproc.kernels.words import split_words
+from dataproc.kernels.words import Words, split_words
 from tests.dataproc.kernels.test_lines import SPACES
 from tests.dataproc.kernels.texts import PATHOLOGICAL, column, texts
 
@@ -26,15 +24,15 @@ repeating = st.lists(
 sizes = st.integers(1, 6)
 
 
-def streamed(text: str | None) -> WordStream:
-    return word_stream(split_words(column([text])))
+def streamed(text: str | None) -> Words:
+    return split_words(column([text]))
 
 
-def top_ngram_chars(stream: WordStream, size: int) -> npt.NDArray[np.int64]:
+def top_ngram_chars(stream: Words, size: int) -> npt.NDArray[np.int64]:
     return ngram_chars(stream, [size], []).top[:, 0]
 
 
-def repeated_ngram_chars(stream: WordStream, size: int) -> npt.NDArray[np.int64]:
+def repeated_ngram_chars(stream: Words, size: int) -> npt.NDArray[np.int64]:
     return ngram_chars(stream, [], [size]).repeated[:, 0]
 
 
@@ -83,7 +81,7 @@ def test_repeated_ngrams_equal_the_oracle(text: str, size: int) -> None:
 @given(st.lists(repeating | st.none(), max_size=4), sizes)
 def test_rows_are_apart(values: list[str | None], size: int) -> None:
     """The table of a document serves the next: nothing of it may be left."""
-    stream, lines = word_stream(split_words(column(values))), split_lines(column(values))
+    stream, lines = split_words(column(values)), split_lines(column(values))
     alone = [streamed(value) for value in values]
     assert top_ngram_chars(stream, size).tolist() == [int(top_ngram_chars(one, size)[0]) for one in alone]
     assert repeated_ngram_chars(stream, size).tolist() == [int(repeated_ngram_chars(one, size)[0]) for one in alone]
@@ -99,7 +97,7 @@ def test_examples() -> None:
 
 
 def test_no_rows() -> None:
-    assert top_ngram_chars(word_stream(split_words(column([]))), 2).tolist() == []
+    assert top_ngram_chars(split_words(column([])), 2).tolist() == []
     assert count_repeats(split_lines(column([]))).chars.tolist() == []
 
 
