@@ -32,7 +32,7 @@ from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
-from stages.rules import Ratio, Share, drop_by_language, filled, num_chars, occurrences, share
+from stages.rules import Ratio, Share, drop_by_language, filled, num_chars, share
 
 Rule = Literal["min_line_punct", "max_short_lines", "max_dup_line_chars", "max_newline_ratio"]
 """The rules in the order in which they are tried; the first that a document breaks is its drop reason."""
@@ -112,6 +112,7 @@ def fineweb_quality(batch: pa.RecordBatch, config: FinewebQuality) -> pa.RecordB
 
 def _measure(text: pa.Array, config: FinewebQuality) -> dict[str, npt.NDArray[np.float64]]:
     from dataproc.kernels.lines import ends_with, line_chars, split_lines, sum_by_row
+    from dataproc.kernels.phrases import occurrences
     from dataproc.kernels.repetition import count_repeats
     from dataproc.kernels.sentences import sentence_ends
     from dataproc.kernels.words import split_words

@@ -27,7 +27,7 @@ from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, OTHER, TABLE, tables
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
-from stages.rules import Count, Ratio, Share, drop_by_language, occurrences, share
+from stages.rules import Count, Ratio, Share, drop_by_language, share
 
 Rule = Literal[
     "min_words",
@@ -187,6 +187,7 @@ def _column_of(rule: Rule) -> str:
 
 def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, npt.NDArray[np.uint64]]) -> dict[str, pa.Array]:
     from dataproc.kernels.lines import count_lines, split_lines
+    from dataproc.kernels.phrases import occurrences
     from dataproc.kernels.words import alpha_tokens, split_words, word_chars
 
     words = split_words(text)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataproc.kernels.bits import lowest
+from dataproc.kernels.bits import NONE, lowest
 from dataproc.kernels.buffers import frozen, text_buffers
 from dataproc.kernels.char_classes import SPACE, tables
 from dataproc.kernels.hashing import load64
@@ -21,7 +21,7 @@ from dataproc.kernels.jit import kernel
 from dataproc.kernels.utf8 import count_chars, decode, last_char
 
 NEWLINE, FULL_STOP, ELLIPSIS = 0x0A, 0x2E, 0x2026
-_EACH_BYTE, _TOP_BITS, _NEWLINES = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080), np.uint64(0x0A0A0A0A0A0A0A0A)
+_EACH_BYTE, _TOP_BITS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 BULLETS = "-*\u2022\u2023\u2043\u25aa\u25cf\u25e6"
 """Hyphen and asterisk (plain text, Markdown), bullet, triangular, hyphen, square, black and white round bullet."""
 
@@ -108,7 +108,7 @@ def _split(
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
         while at < stop:
-            end = next_newline(data, at, stop)
+            end = next_byte(data, at, stop, NEWLINE)
             start, last = trim(data, at, end, classes)
             if start < last:
                 starts[count], ends[count] = start, last
@@ -119,15 +119,16 @@ def _split(
 
 
 @kernel
-def next_newline(data: npt.NDArray[np.uint8], at: int, stop: int) -> int:
-    """Return where the first newline of data[at:stop] stands, `stop` without one; for use inside other kernels."""
+def next_byte(data: npt.NDArray[np.uint8], at: int, stop: int, byte: int) -> int:
+    """Return where the first such byte of data[at:stop] stands, `stop` without one; for use inside other kernels."""
+    eight_times = _EACH_BYTE * np.uint64(byte)
     while at + 8 <= stop:
-        eight = load64(data, at) ^ _NEWLINES
+        eight = load64(data, at) ^ eight_times
         zeros = eight - _EACH_BYTE & ~eight & _TOP_BITS  # the lowest one is that of the first byte that is 0
-        if zeros != 0:
+        if zeros != NONE:
             return at + (lowest(zeros) >> 3)
         at += 8
-    while at < stop and data[np.uint64(at)] != NEWLINE:
+    while at < stop and data[np.uint64(at)] != byte:
         at += 1
     return at
 
@@ -158,8 +159,8 @@ def _begins_paragraph(
     out = np.ones(len(starts), np.bool_)
     for row in range(len(offsets) - 1):
         for line in range(offsets[row] + 1, offsets[row + 1]):
-            newline = next_newline(data, ends[line - 1], starts[line])
-            out[line] = next_newline(data, newline + 1, starts[line]) < starts[line]
+            newline = next_byte(data, ends[line - 1], starts[line], NEWLINE)
+            out[line] = next_byte(data, newline + 1, starts[line], NEWLINE) < starts[line]
     return out
 
 

@@ -1,0 +1,141 @@
+"""Where a few given strings stand: phrases in any case in lines, strings in whole documents.
+
+All phrases are looked for in one pass: two bytes tell whether one of them may begin there, which is rare, and only then
+characters are decoded, folded and compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dataproc.kernels.buffers import frozen, text_buffers
+from dataproc.kernels.char_classes import tables
+from dataproc.kernels.jit import kernel
+from dataproc.kernels.lines import Lines, next_byte
+from dataproc.kernels.utf8 import byte_at, decode
+
+
+def contains_any(lines: Lines, *groups: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return for each group which lines contain one of its phrases anywhere, in any case; bool [groups, L].
+
+    Case is that of simple case folding. Raises ValueError for an empty phrase. Example: "Our Cookie Policy" contains
+    "cookie policy".
+    """
+    if not all(phrase for group in groups for phrase in group):
+        raise ValueError("contains_any.groups must have phrases of a character each, got an empty one.")
+    return _contains(*lines[:3], tables().fold, len(groups), *_phrases(tuple(map(tuple, groups))))
+
+
+def occurrences(text: pa.Array, string: str) -> npt.NDArray[np.int64]:
+    """Count a string (a character at least) in each text, without overlaps, as str.count does; int64 [N], 0 for null.
+
+    Example: "a....." holds "..." once.
+    """
+    return _occurrences(*text_buffers(text), frozen(np.frombuffer(string.encode(), np.uint8)))
+
+
+class _Phrases(NamedTuple):
+    """Phrases of all groups, one behind the other."""
+
+    codes: npt.NDArray[np.int64]  # folded code points
+    places: npt.NDArray[np.int64]  # [P + 1] phrase k is codes[places[k]:places[k + 1]]
+    groups: npt.NDArray[np.int64]  # [P]
+    may_begin: npt.NDArray[np.bool_]  # [0x10000] by two bytes, the first one in the high half
+
+
+@lru_cache(maxsize=16)
+def _phrases(groups: tuple[tuple[str, ...], ...]) -> _Phrases:
+    fold = tables().fold
+    codes = [[_folded(ord(char)) for char in phrase] for group in groups for phrase in group]
+    may_begin = np.zeros((256, 256), np.bool_)
+    for phrase in codes:
+        begins = [
+            [chr(code).encode() for code in {*np.flatnonzero(fold == folded).tolist(), folded}] for folded in phrase[:2]
+        ]
+        for first in begins[0]:
+            if len(first) > 1:
+                may_begin[first[0], first[1]] = True
+            elif len(begins) == 1:
+                may_begin[first[0]] = True
+            else:
+                may_begin[first[0], [second[0] for second in begins[1]]] = True
+    return _Phrases(
+        frozen(np.array([code for phrase in codes for code in phrase], np.int64)),
+        frozen(np.cumsum([0, *map(len, codes)], dtype=np.int64)),
+        frozen(np.repeat(np.arange(len(groups)), list(map(len, groups)))),
+        frozen(may_begin.reshape(-1)),
+    )
+
+
+def _folded(code: int) -> int:
+    fold = tables().fold
+    return int(fold[code]) if code < len(fold) else code
+
+
+@kernel
+def _contains(
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    fold: npt.NDArray[np.int32],
+    num_groups: int,
+    codes: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64],
+    may_begin: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
+    out = np.zeros((num_groups, len(starts)), np.bool_)
+    for line in range(len(starts)):
+        start, stop = starts[line], ends[line]
+        second = byte_at(data, start) if start < stop else 0
+        for at in range(start, stop):
+            first, second = second, byte_at(data, at + 1) if at + 1 < stop else 0
+            if may_begin[np.uint64(first << 8 | second)]:
+                for phrase in range(len(groups)):
+                    if not out[groups[phrase], line]:
+                        begin, end = places[phrase], places[phrase + 1]
+                        out[groups[phrase], line] = _stands_at(data, at, stop, fold, codes, begin, end)
+    return out
+
+
+@kernel
+def _stands_at(
+    data: npt.NDArray[np.uint8],
+    at: int,
+    stop: int,
+    fold: npt.NDArray[np.int32],
+    codes: npt.NDArray[np.int64],
+    begin: int,
+    end: int,
+) -> bool:
+    """Return whether the phrase codes[begin:end] stands at `at`."""
+    for k in range(begin, end):
+        if at >= stop:
+            return False
+        code, at = decode(data, at, stop)
+        if codes[k] != (fold[code] if code < len(fold) else code):
+            return False
+    return True
+
+
+@kernel
+def _occurrences(
+    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], string: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.int64]:
+    out = np.zeros(len(offsets) - 1, np.int64)
+    for row in range(len(out)):
+        at, stop = offsets[row], offsets[row + 1]
+        while at < stop:
+            at = next_byte(data, at, stop, string[0])
+            size = 0
+            while size < len(string) and at + size < stop and data[np.uint64(at + size)] == string[np.uint64(size)]:
+                size += 1
+            out[row] += size == len(string)
+            at += size if size == len(string) else 1
+    return out
