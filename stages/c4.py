@@ -33,6 +33,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
+from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
 from stages.rules import Count, filled, num_chars
@@ -170,7 +171,7 @@ def _clean(text: pa.Array, config: C4) -> tuple[dict[str, npt.NDArray[np.int64]]
     from dataproc.kernels.lines import split_lines, sum_by_row
     from dataproc.kernels.sentences import count_sentences
 
-    whole = split_lines(text)
+    whole = shared(split_lines, text)
     lines, cuts = cut_citations(whole) if config.citations else (whole, np.zeros(len(whole.starts), np.int64))
     num_words = line_tokens(lines if config.variant == "tfds" else whole)
     most, none = config.max_word_chars, np.zeros(len(lines.starts), bool)

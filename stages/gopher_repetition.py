@@ -24,6 +24,7 @@ from pydantic import AfterValidator, Field
 
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
+from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
 from stages.rules import Share, drop_by_language, num_chars, share
@@ -135,13 +136,13 @@ def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
 
     chars = num_chars(text)
     measured = {}
-    lines = split_lines(text)
+    lines = shared(split_lines, text)
     for name, elements in (("paragraph", join_paragraphs(lines)), ("line", lines)):
         repeats = count_repeats(elements)
         measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(elements.offsets))
         measured[f"gopher_dup_{name}_chars"] = share(repeats.chars, chars)
     top, repeated = (2, 3, 4), (5, 6, 7, 8, 9, 10)
-    ngrams = ngram_chars(split_words(text), top, repeated)
+    ngrams = ngram_chars(shared(split_words, text), top, repeated)
     for k, size in enumerate(top):
         measured[f"gopher_top_{size}gram"] = share(ngrams.top[:, k], chars)
     for k, size in enumerate(repeated):

@@ -18,6 +18,7 @@ from dataproc.kernels.buffers import frozen, text_buffers
 from dataproc.kernels.char_classes import SPACE, tables
 from dataproc.kernels.hashing import load64
 from dataproc.kernels.jit import kernel
+from dataproc.kernels.spans import Spans
 from dataproc.kernels.utf8 import count_chars, decode, last_char
 
 NEWLINE, FULL_STOP, ELLIPSIS = 0x0A, 0x2E, 0x2026
@@ -26,13 +27,8 @@ BULLETS = "-*\u2022\u2023\u2043\u25aa\u25cf\u25e6"
 """Hyphen and asterisk (plain text, Markdown), bullet, triangular, hyphen, square, black and white round bullet."""
 
 
-class Lines(NamedTuple):
-    """Where the lines or paragraphs of N documents lie in the bytes of their column; read-only."""
-
-    data: npt.NDArray[np.uint8]
-    starts: npt.NDArray[np.int64]  # [L] first byte of each
-    ends: npt.NDArray[np.int64]  # [L] byte after the last
-    offsets: npt.NDArray[np.int64]  # [N + 1]: document k has lines offsets[k]:offsets[k + 1]
+class Lines(Spans):
+    """The lines or paragraphs of N documents."""
 
 
 class LineCounts(NamedTuple):

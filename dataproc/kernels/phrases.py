@@ -46,31 +46,43 @@ class _Phrases(NamedTuple):
     codes: npt.NDArray[np.int64]  # folded code points
     places: npt.NDArray[np.int64]  # [P + 1] phrase k is codes[places[k]:places[k + 1]]
     groups: npt.NDArray[np.int64]  # [P]
-    may_begin: npt.NDArray[np.bool_]  # [0x10000] by two bytes, the first one in the high half
+    lists: npt.NDArray[np.int16]  # [lists, longest] phrases, -1 behind the last of a list; list 0 is empty
+    which: npt.NDArray[np.int16]  # [0x10000] the list of those that may begin with two bytes, the first one << 8
 
 
 @lru_cache(maxsize=16)
 def _phrases(groups: tuple[tuple[str, ...], ...]) -> _Phrases:
-    fold = tables().fold
     codes = [[_folded(ord(char)) for char in phrase] for group in groups for phrase in group]
-    may_begin = np.zeros((256, 256), np.bool_)
-    for phrase in codes:
-        begins = [
-            [chr(code).encode() for code in {*np.flatnonzero(fold == folded).tolist(), folded}] for folded in phrase[:2]
-        ]
-        for first in begins[0]:
-            if len(first) > 1:
-                may_begin[first[0], first[1]] = True
-            elif len(begins) == 1:
-                may_begin[first[0]] = True
-            else:
-                may_begin[first[0], [second[0] for second in begins[1]]] = True
+    beginning: dict[int, list[int]] = {}
+    for k, phrase in enumerate(codes):
+        for pair in _beginnings(phrase):
+            beginning.setdefault(pair, []).append(k)
+    lists = [[], *map(list, sorted(set(map(tuple, beginning.values()))))]
+    longest = max(map(len, lists)) + 1
+    which = np.zeros(0x10000, np.int16)
+    for pair, listed in beginning.items():
+        which[pair] = lists.index(listed)
     return _Phrases(
         frozen(np.array([code for phrase in codes for code in phrase], np.int64)),
         frozen(np.cumsum([0, *map(len, codes)], dtype=np.int64)),
         frozen(np.repeat(np.arange(len(groups)), list(map(len, groups)))),
-        frozen(may_begin.reshape(-1)),
+        frozen(np.array([[*listed, *[-1] * (longest - len(listed))] for listed in lists], np.int16)),
+        frozen(which),
     )
+
+
+def _beginnings(phrase: list[int]) -> set[int]:
+    """Return the two bytes, as one number, with which a folded phrase can begin in a text; 0 stands for its end."""
+    fold = tables().fold
+    cases = [[chr(code).encode() for code in {*np.flatnonzero(fold == folded).tolist(), folded}] for folded in phrase[:2]]
+    pairs = set()
+    for first in cases[0]:
+        if len(first) > 1:
+            pairs.add(first[0] << 8 | first[1])
+        else:
+            seconds = range(256) if len(cases) == 1 else (second[0] for second in cases[1])
+            pairs.update(first[0] << 8 | second for second in seconds)
+    return pairs
 
 
 def _folded(code: int) -> int:
@@ -88,19 +100,24 @@ def _contains(
     codes: npt.NDArray[np.int64],
     places: npt.NDArray[np.int64],
     groups: npt.NDArray[np.int64],
-    may_begin: npt.NDArray[np.bool_],
+    lists: npt.NDArray[np.int16],
+    which: npt.NDArray[np.int16],
 ) -> npt.NDArray[np.bool_]:
     out = np.zeros((num_groups, len(starts)), np.bool_)
     for line in range(len(starts)):
         start, stop = starts[line], ends[line]
         second = byte_at(data, start) if start < stop else 0
-        for at in range(start, stop):
-            first, second = second, byte_at(data, at + 1) if at + 1 < stop else 0
-            if may_begin[np.uint64(first << 8 | second)]:
-                for phrase in range(len(groups)):
+        for at in range(start + 1, stop + 1):
+            first, second = second, byte_at(data, at) if at < stop else 0
+            begun = which[np.uint64(first << 8 | second)]
+            if begun > 0:
+                k = 0
+                while lists[begun, k] >= 0:
+                    phrase = lists[begun, k]
                     if not out[groups[phrase], line]:
                         begin, end = places[phrase], places[phrase + 1]
-                        out[groups[phrase], line] = _stands_at(data, at, stop, fold, codes, begin, end)
+                        out[groups[phrase], line] = _stands_at(data, at - 1, stop, fold, codes, begin, end)
+                    k += 1
     return out
 
 
@@ -118,7 +135,10 @@ def _stands_at(
     for k in range(begin, end):
         if at >= stop:
             return False
-        code, at = decode(data, at, stop)
+        code, after = byte_at(data, at), at + 1
+        if code >= 0x80:
+            code, after = decode(data, at, stop)
+        at = after
         if codes[k] != (fold[code] if code < len(fold) else code):
             return False
     return True

@@ -38,7 +38,7 @@ from dataproc.kernels.utf8 import count_chars, inside_chars
 from dataproc.kernels.words import Words
 
 _SPREAD = np.uint64(0xD6E8FEB86659FD93)
-_HALF = np.uint64(32)
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 class Repeats(NamedTuple):
@@ -76,9 +76,9 @@ def ngram_chars(words: Words, top: Sequence[int], repeated: Sequence[int]) -> Ng
 
 @kernel
 def _table_bits(entries: int) -> int:
-    """Return the logarithm of the size of a hash table that the entries fill by half at most."""
+    """Return the logarithm of the size of a hash table that the entries, were all different, fill by 4/5 at most."""
     bits = 1
-    while 1 << bits < 2 * entries:
+    while 4 << bits < 5 * entries:
         bits += 1
     return bits
 
@@ -228,13 +228,13 @@ def _count(
         slot = key * _SPREAD >> shift
         while table[slot, 1] >> _HALF == tag and table[slot, 0] != key:
             slot = slot + np.uint64(1) & mask
-        if table[slot, 1] >> _HALF != tag:
-            table[slot, 0] = key
-            table[slot, 1] = tag << _HALF | np.uint64(places[k])
-            counts[places[k]] = 0
-        first = np.int64(table[slot, 1] & np.uint64(0xFFFFFFFF))
-        firsts[k] = first
-        counts[first] += 1
-        if counts[first] > top or (counts[first] == top and first < top_first):
-            top, top_first = counts[first], first
+        # Whether it is new is hard to foretell: both ways are one, without a branch.
+        place = np.int64(places[k])
+        known = table[slot, 1] >> _HALF == tag
+        first = np.int64(table[slot, 1] & _LOW) if known else place
+        count = (counts[first] if known else 0) + 1
+        table[slot, 0], table[slot, 1] = key, tag << _HALF | np.uint64(first)
+        firsts[k], counts[first] = first, count
+        if count > top or (count == top and first < top_first):
+            top, top_first = count, first
     return top, top_first

@@ -9,8 +9,6 @@ a word. Hangul is written with spaces and needs no rule. Invalid UTF-8 parts wor
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,19 +18,15 @@ from dataproc.kernels.blocks import BLOCK, block, kinds
 from dataproc.kernels.buffers import frozen, text_buffers
 from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, SPACE, tables
 from dataproc.kernels.jit import kernel
+from dataproc.kernels.spans import Spans
 from dataproc.kernels.utf8 import byte_at, count_chars, decode
 
 
 _BY_CHARS = 256  # bytes
 
 
-class Words(NamedTuple):
-    """Where the words of N documents lie in the bytes of their column; read-only."""
-
-    data: npt.NDArray[np.uint8]
-    starts: npt.NDArray[np.int64]  # [W] first byte of each word
-    ends: npt.NDArray[np.int64]  # [W] byte after the last
-    offsets: npt.NDArray[np.int64]  # [N + 1]: document k has words offsets[k]:offsets[k + 1]
+class Words(Spans):
+    """The words of N documents."""
 
 
 def split_words(text: pa.Array) -> Words:
