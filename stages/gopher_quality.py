@@ -31,7 +31,7 @@ from stages.by_language import by_code
 from stages.rules import Count, Ratio, Share, drop_by_language, share
 
 if TYPE_CHECKING:
-    from dataproc.kernels.hash_table import HashTable
+    from dataproc.kernels.members import WordList
     from dataproc.kernels.words import Words
 
 Rule = Literal[
@@ -166,7 +166,7 @@ class GopherQuality(Stage):
 
 
 def gopher_quality(
-    batch: pa.RecordBatch, config: GopherQuality, stop_words: dict[str, HashTable]
+    batch: pa.RecordBatch, config: GopherQuality, stop_words: dict[str, WordList]
 ) -> pa.RecordBatch:
     """Add the measured columns of `COLUMNS` and mark the rows that break a rule.
 
@@ -187,7 +187,7 @@ def _column_of(rule: Rule) -> str:
     return "num_words" if name == "words" else f"gopher_{name}"
 
 
-def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, HashTable]) -> dict[str, pa.Array]:
+def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, WordList]) -> dict[str, pa.Array]:
     from dataproc.kernels.lines import count_lines, split_lines
     from dataproc.kernels.phrases import occurrences
     from dataproc.kernels.words import alpha_tokens, split_words, word_chars
@@ -211,7 +211,7 @@ def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, HashTabl
     }
 
 
-def _count_stop_words(words: Words, languages: pa.Array, stop_words: dict[str, HashTable]) -> pa.Array:
+def _count_stop_words(words: Words, languages: pa.Array, stop_words: dict[str, WordList]) -> pa.Array:
     from dataproc.kernels.members import count_listed
 
     counts = np.zeros(len(languages), np.int64)

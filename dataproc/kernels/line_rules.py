@@ -52,9 +52,9 @@ def cut_citations(lines: Lines) -> tuple[Lines, npt.NDArray[np.int64]]:
     cuts, num_bytes = _count_citations(lines.data, lines.starts, lines.ends, _EDIT, _NEEDED)
     if not cuts.any():
         return lines, cuts
-    out, starts, ends = np.empty(num_bytes, np.uint8), np.empty_like(lines.starts), np.empty_like(lines.ends)
-    _cut_citations(lines.data, lines.starts, lines.ends, _EDIT, _NEEDED, out, starts, ends)
-    return Lines(frozen(out), frozen(starts), frozen(ends), lines.offsets), cuts
+    rest, starts, ends = np.empty(num_bytes, np.uint8), lines.starts.copy(), lines.ends.copy()
+    _cut_citations(lines.data, starts, ends, cuts, _EDIT, _NEEDED, rest)
+    return Lines(frozen(np.concatenate((lines.data, rest))), frozen(starts), frozen(ends), lines.offsets), cuts
 
 
 def join_lines(lines: Lines, kept: npt.NDArray[np.bool_]) -> pa.Array:
@@ -114,17 +114,19 @@ def _count_citations(
     edit: npt.NDArray[np.uint8],
     needed: npt.NDArray[np.uint8],
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the citations of each line, and the bytes that are left without them."""
+    """Return the citations of each line, and the bytes of the lines that have some without them."""
     cuts, num_bytes = np.zeros(len(starts), np.int64), 0
     for line in range(len(starts)):
-        at, stop = starts[line], ends[line]
-        num_bytes += stop - at
+        at, stop, cut = starts[line], ends[line], 0
         while at < stop:
             at = next_byte(data, at, stop, _BRACKET)
-            size = _citation(data, at, stop, edit, needed)
-            cuts[line] += size > 0
-            num_bytes -= size
-            at += max(size, 1)
+            if at < stop:
+                size = _citation(data, at, stop, edit, needed)
+                cuts[line] += size > 0
+                cut += size
+                at += max(size, 1)
+        if cut > 0:
+            num_bytes += stop - starts[line] - cut
     return cuts, num_bytes
 
 
@@ -133,24 +135,24 @@ def _cut_citations(
     data: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
+    cuts: npt.NDArray[np.int64],
     edit: npt.NDArray[np.uint8],
     needed: npt.NDArray[np.uint8],
-    out: npt.NDArray[np.uint8],
-    out_starts: npt.NDArray[np.int64],
-    out_ends: npt.NDArray[np.int64],
+    rest: npt.NDArray[np.uint8],
 ) -> None:
+    """Write what is left of the lines with citations to `rest`, and their places in it, as if it stood behind `data`."""
     end = 0
-    for line in range(len(starts)):
-        out_starts[line] = end
+    for line in np.flatnonzero(cuts):
         at, stop = starts[line], ends[line]
+        starts[line] = len(data) + end
         while at < stop:
             bracket = next_byte(data, at, stop, _BRACKET)
             size = _citation(data, bracket, stop, edit, needed)
             last = min(bracket + (size == 0), stop)  # a bracket that begins none stays
-            out[end : end + last - at] = data[at:last]
+            rest[end : end + last - at] = data[at:last]
             end += last - at
             at = last + size
-        out_ends[line] = end
+        ends[line] = len(data) + end
 
 
 @kernel

@@ -7,6 +7,7 @@ others take the long way to the same key.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,15 @@ _TOP_BITS = np.uint64(0x8080808080808080)
 _TO_A, _BEHIND_Z = np.uint64(0x3F3F3F3F3F3F3F3F), np.uint64(0x2525252525252525)  # what lifts "A", "[" to 0x80
 
 
-def list_words(listed: Sequence[str]) -> HashTable:
+class WordList(NamedTuple):
+    """Words to look for."""
+
+    table: HashTable  # key -> number of the word, from 1
+    num_words: int
+    longest: int  # bytes of the longest when folded
+
+
+def list_words(listed: Sequence[str]) -> WordList:
     """Return the words as `count_listed` takes them; raises ValueError for what is not one word.
 
     Example: list_words(["the", "The"]) lists one word.
@@ -33,16 +42,18 @@ def list_words(listed: Sequence[str]) -> HashTable:
     words = split_words(pa.array(listed, pa.large_string()))
     if (np.diff(words.offsets) != 1).any():
         raise ValueError(f"list_words.listed must be single words, got {list(listed)}.")
-    keys = np.unique(_keys(*words, *tables()))
-    return build_table(keys, np.arange(1, len(keys) + 1, dtype=np.int32))
+    keys, sizes = _keys(*words, *tables())
+    keys = np.unique(keys)
+    table = build_table(keys, np.arange(1, len(keys) + 1, dtype=np.int32))
+    return WordList(table, len(keys), int(sizes.max(initial=0)))
 
 
-def count_listed(words: Words, rows: npt.NDArray[np.int64], listed: HashTable) -> npt.NDArray[np.int64]:
+def count_listed(words: Words, rows: npt.NDArray[np.int64], listed: WordList) -> npt.NDArray[np.int64]:
     """Return how many different words of the list are in each document of `rows`, int64 [len(rows)].
 
     Example: of "to", "be" and "of", "To be or not to be" holds 2.
     """
-    return _count_listed(*words, *tables(), frozen(rows), listed.keys, listed.values, int(listed.values.max()))
+    return _count_listed(*words, *tables(), frozen(rows), *listed.table, listed.num_words, listed.longest)
 
 
 @kernel
@@ -55,15 +66,14 @@ def _key(
     folded: npt.NDArray[np.uint8],
 ) -> np.uint64:
     """Return the key of a word, the same for all that fold to the same; `folded` has `folded_room` for it."""
-    eight = load_up_to_64(data, start, stop)
-    if stop - start > 8 or eight & _TOP_BITS != 0:
-        end = fold_slice(data, start, stop, classes, fold, folded, 0)
-        if end > 8:
-            return hash_bytes(folded, 0, end, np.uint64(0))
-        eight = load_up_to_64(folded, 0, end)
-    else:
-        capitals = eight + _TO_A & ~(eight + _BEHIND_Z) & _TOP_BITS
-        eight |= capitals >> np.uint64(2)
+    end = fold_slice(data, start, stop, classes, fold, folded, 0)
+    if end > 8:
+        return hash_bytes(folded, 0, end, np.uint64(0))
+    return _spread(load_up_to_64(folded, 0, end))
+
+
+@kernel
+def _spread(eight: np.uint64) -> np.uint64:
     value = eight * _SPREAD
     return value ^ value >> _HALF
 
@@ -76,12 +86,14 @@ def _keys(
     offsets: npt.NDArray[np.int64],
     classes: npt.NDArray[np.uint8],
     fold: npt.NDArray[np.int32],
-) -> npt.NDArray[np.uint64]:
-    out = np.empty(len(starts), np.uint64)
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return the keys of the words, and their bytes when folded."""
+    keys, sizes = np.empty(len(starts), np.uint64), np.empty(len(starts), np.int64)
     for word in range(len(starts)):
         folded = np.empty(folded_room(ends[word] - starts[word], 0), np.uint8)
-        out[word] = _key(data, starts[word], ends[word], classes, fold, folded)
-    return out
+        keys[word] = _key(data, starts[word], ends[word], classes, fold, folded)
+        sizes[word] = fold_slice(data, starts[word], ends[word], classes, fold, folded, 0)
+    return keys, sizes
 
 
 @kernel
@@ -96,16 +108,29 @@ def _count_listed(
     keys: npt.NDArray[np.uint64],
     values: npt.NDArray[np.int32],
     num_listed: int,
+    longest: int,
 ) -> npt.NDArray[np.int64]:
     out = np.zeros(len(rows), np.int64)
     seen = np.full(num_listed + 1, -1)  # the last of `rows` that held each word of the list
     folded = np.empty(256, np.uint8)
     for k in range(len(rows)):
         for word in range(offsets[rows[k]], offsets[rows[k] + 1]):
-            room = folded_room(ends[word] - starts[word], 0)
-            if room > len(folded):
-                folded = np.empty(2 * room, np.uint8)
-            listed = find(keys, values, _key(data, starts[word], ends[word], classes, fold, folded))
+            start, stop = starts[word], ends[word]
+            eight = load_up_to_64(data, start, stop)
+            high = eight & _TOP_BITS
+            for at in range(start + 8, stop, 8):
+                high |= load_up_to_64(data, at, stop) & _TOP_BITS
+            if high == 0 and stop - start > longest:  # ASCII has as many bytes when folded
+                continue
+            if high == 0 and stop - start <= 8:
+                capitals = eight + _TO_A & ~(eight + _BEHIND_Z) & _TOP_BITS
+                key = _spread(eight | capitals >> np.uint64(2))
+            else:
+                room = folded_room(stop - start, 0)
+                if room > len(folded):
+                    folded = np.empty(2 * room, np.uint8)
+                key = _key(data, start, stop, classes, fold, folded)
+            listed = find(keys, values, key)
             if listed > 0 and seen[listed] != k:
                 seen[listed] = k
                 out[k] += 1

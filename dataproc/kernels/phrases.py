@@ -1,7 +1,7 @@
 """Where a few given strings stand: phrases in any case in lines, strings in whole documents.
 
-All phrases are looked for in one pass: two bytes tell whether one of them may begin there, which is rare, and only then
-characters are decoded, folded and compared.
+All phrases are looked for in one pass: two bytes tell which of them may begin there, a third one whether to look closer,
+and only then characters are decoded, folded and compared.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class _Phrases(NamedTuple):
     groups: npt.NDArray[np.int64]  # [P]
     lists: npt.NDArray[np.int16]  # [lists, longest] phrases, -1 behind the last of a list; list 0 is empty
     which: npt.NDArray[np.int16]  # [0x10000] the list of those that may begin with two bytes, the first one << 8
+    third: npt.NDArray[np.bool_]  # [lists, 256] may one of the list have this third byte?
 
 
 @lru_cache(maxsize=16)
@@ -59,30 +60,37 @@ def _phrases(groups: tuple[tuple[str, ...], ...]) -> _Phrases:
             beginning.setdefault(pair, []).append(k)
     lists = [[], *map(list, sorted(set(map(tuple, beginning.values()))))]
     longest = max(map(len, lists)) + 1
-    which = np.zeros(0x10000, np.int16)
+    which, third = np.zeros(0x10000, np.int16), np.zeros((len(lists), 256), np.bool_)
     for pair, listed in beginning.items():
         which[pair] = lists.index(listed)
+        for k in listed:
+            ascii_pair = pair & 0x8080 == 0 and len(codes[k]) > 2
+            third[which[pair], [char[0] for char in _cases(codes[k][2])] if ascii_pair else slice(None)] = True
     return _Phrases(
         frozen(np.array([code for phrase in codes for code in phrase], np.int64)),
         frozen(np.cumsum([0, *map(len, codes)], dtype=np.int64)),
         frozen(np.repeat(np.arange(len(groups)), list(map(len, groups)))),
         frozen(np.array([[*listed, *[-1] * (longest - len(listed))] for listed in lists], np.int16)),
         frozen(which),
+        frozen(third),
     )
 
 
 def _beginnings(phrase: list[int]) -> set[int]:
-    """Return the two bytes, as one number, with which a folded phrase can begin in a text; 0 stands for its end."""
-    fold = tables().fold
-    cases = [[chr(code).encode() for code in {*np.flatnonzero(fold == folded).tolist(), folded}] for folded in phrase[:2]]
+    """Return the two bytes, as one number, with which a folded phrase can begin in a text."""
     pairs = set()
-    for first in cases[0]:
+    for first in _cases(phrase[0]):
         if len(first) > 1:
             pairs.add(first[0] << 8 | first[1])
         else:
-            seconds = range(256) if len(cases) == 1 else (second[0] for second in cases[1])
+            seconds = range(256) if len(phrase) == 1 else (second[0] for second in _cases(phrase[1]))
             pairs.update(first[0] << 8 | second for second in seconds)
     return pairs
+
+
+def _cases(folded: int) -> list[bytes]:
+    """Return the UTF-8 of the characters that fold to this one."""
+    return [chr(code).encode() for code in {*np.flatnonzero(tables().fold == folded).tolist(), folded}]
 
 
 def _folded(code: int) -> int:
@@ -102,6 +110,7 @@ def _contains(
     groups: npt.NDArray[np.int64],
     lists: npt.NDArray[np.int16],
     which: npt.NDArray[np.int16],
+    third: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.bool_]:
     out = np.zeros((num_groups, len(starts)), np.bool_)
     for line in range(len(starts)):
@@ -110,7 +119,7 @@ def _contains(
         for at in range(start + 1, stop + 1):
             first, second = second, byte_at(data, at) if at < stop else 0
             begun = which[np.uint64(first << 8 | second)]
-            if begun > 0:
+            if begun > 0 and third[begun, byte_at(data, at + 1) if at + 1 < stop else 0]:
                 k = 0
                 while lists[begun, k] >= 0:
                     phrase = lists[begun, k]
