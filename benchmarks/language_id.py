@@ -1,9 +1,10 @@
 """Language identification, documents a second on one core, and how often it is right, beside fastText on whole texts.
 
-Texts for speed are those of benchmarks/texts.py. Labelled texts are read from the folder in DATAPROC_BENCH_LANGUAGES: files
-NAME.tsv.gz of lines `ISO 639-3, anything, text`, tabs between; accuracy is the mean over the languages that the model knows.
-From a file of documents (its name begins with `wikidocs`) longer ones are made too: all of a language, 30,000 characters
-at a time, and pages of which the last three tenths are of the next language. Without the folder only speed is measured.
+Texts for speed are those of benchmarks/texts.py. Labelled texts are read from the folder in DATAPROC_BENCH_LANGUAGES:
+files NAME.tsv.gz of lines `ISO 639-3, anything, text`, tabs between; accuracy is the mean over the languages that the
+model knows. From a file of documents (its name begins with `wikidocs`) longer ones are made too: all of a language,
+30,000 characters at a time, and pages of which the last three tenths are in the next language. Without the folder only
+speed is measured.
 """
 
 from __future__ import annotations
@@ -79,9 +80,10 @@ def _parts() -> Iterator[tuple[str, Labelled]]:
     folder = os.environ.get(LABELLED)
     for path in sorted(Path(folder).glob("*.tsv.gz")) if folder else ():
         by_language = _read(path)
-        yield path.name.removesuffix(".tsv.gz"), [
-            (language, text) for language, texts in by_language.items() for text in texts[:PER_LANGUAGE]
-        ]
+        yield (
+            path.name.removesuffix(".tsv.gz"),
+            [(language, text) for language, texts in by_language.items() for text in texts[:PER_LANGUAGE]],
+        )
         if path.name.startswith("wikidocs"):
             joined = {language: "\n".join(texts) for language, texts in by_language.items()}
             yield f"documents of {LONG_CHARS:,} characters", list(_long(joined))
