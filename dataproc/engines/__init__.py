@@ -9,17 +9,9 @@ from typing import Any, Protocol, TypeVar, cast
 
 from dataproc.errors import ConfigError, suggest
 from dataproc.exchange import Exchange
+from dataproc.resources import ANY, Resources
 
 U = TypeVar("U")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What one unit needs while it runs."""
-
-    cpus: float = 1.0
-    memory_bytes: int | None = None
-    gpus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -31,14 +23,25 @@ class Failed:
     trace: str = field(default="", repr=False)
 
 
-ANY = Resources()
-"""One core and whatever memory there is."""
+@dataclass(frozen=True)
+class Retried:
+    """A unit that is tried again, or has been, since its worker died; its report or `Failed` comes beside this."""
+
+    step: str
+    unit: Any
+    deaths: int
+    how: str  # the last time: an exit code, or an error of the engine
+
+    def __str__(self) -> str:
+        unit = getattr(self.unit, "part", self.unit)
+        return f"{self.step}: the worker died on {unit}, {self.how}; tried again (death {self.deaths})"
 
 
 class Engine(Protocol):
     """The two verbs. Reports come in any order; a unit that fails gives `Failed` and never stops the others.
 
-    Only a StorageError, which all others would meet too, stops them and is raised.
+    Beside the one report or `Failed` of each unit, a `Retried` tells of each that is tried again. Only a StorageError,
+    which all other units would meet too, stops them and is raised.
     """
 
     def map(self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = ANY) -> Iterator[Any]:
@@ -60,6 +63,7 @@ ENGINES = {
     "local": "dataproc.engines.local:LocalEngine",
     "ray": "dataproc.engines.ray:RayEngine",
     "spark": "dataproc.engines.spark:SparkEngine",
+    "ray+spark": "dataproc.engines.ray_spark:RaySparkEngine",
 }
 """Every engine by its name: `module:class`, imported only when it is asked for; the class takes a number of workers."""
 
@@ -79,5 +83,5 @@ def find_engine(name: str) -> Callable[[int | None], Engine]:
             raise
         raise ConfigError(
             f'--engine must name an engine whose libraries are installed, got "{name}" without {error.name}.'
-            f" Install it: pip install 'dataproc-llm[{name}]'."
+            f" Install it: pip install 'dataproc-llm[{name.replace('+', ',')}]'."
         ) from error
