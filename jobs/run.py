@@ -81,10 +81,10 @@ class Run:
     def _collect(self, name: str, units: int, outcomes: Iterator[Any]) -> None:
         failures = []
         self.worked = True
-        with self.progress.step(name, units) as advance:
+        with self.progress.step(name, units) as (advance, retried):
             for outcome in outcomes:
                 if isinstance(outcome, Retried):
-                    self.progress.say(str(outcome))
+                    retried()
                 elif isinstance(outcome, Failed):
                     failures.append(outcome)
                 else:

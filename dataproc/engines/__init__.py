@@ -25,23 +25,18 @@ class Failed:
 
 @dataclass(frozen=True)
 class Retried:
-    """A unit that is tried again, or has been, since its worker died; its report or `Failed` comes beside this."""
+    """A unit of a step that is run again because its worker died; what comes of it is reported later."""
 
     step: str
     unit: Any
-    deaths: int
-    how: str  # the last time: an exit code, or an error of the engine
-
-    def __str__(self) -> str:
-        unit = getattr(self.unit, "part", self.unit)
-        return f"{self.step}: the worker died on {unit}, {self.how}; tried again (death {self.deaths})"
+    error: str
 
 
 class Engine(Protocol):
     """The two verbs. Reports come in any order; a unit that fails gives `Failed` and never stops the others.
 
-    Beside the one report or `Failed` of each unit, a `Retried` tells of each that is tried again. Only a StorageError,
-    which all other units would meet too, stops them and is raised.
+    A unit whose worker died gives `Retried` each time that it is run again, before what it ends with. Only a
+    StorageError, which all others would meet too, stops them and is raised.
     """
 
     def map(self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = ANY) -> Iterator[Any]:

@@ -70,7 +70,7 @@ class LocalEngine:
                     how = f"exit code {worker.exit_code}"
                     if worker.tries < MAX_TRIES:
                         waiting.append((worker.unit, worker.tries + 1))
-                        yield Retried(name, worker.unit, worker.tries, how)
+                        yield Retried(name, worker.unit, how)
                     else:
                         yield died(name, worker.unit, how)
         except BaseException:  # Ctrl-C, or the caller's own error: units in flight must not go on in the background

@@ -111,7 +111,7 @@ class RayEngine:
                 except RayError as error:
                     if tries < MAX_TRIES:
                         waiting = chain(waiting, [(unit, tries + 1)])
-                        yield Retried(name, unit, tries, type(error).__name__)
+                        yield Retried(name, unit, type(error).__name__)
                     else:
                         yield died(name, unit, type(error).__name__)
                 else:

@@ -164,13 +164,9 @@ class SparkEngine:
             while not isinstance(message := told.get(), _End):
                 step, number, deaths, answered = message
                 unit = units[step][number]
-                if answered is None:
-                    yield died(step, unit, HOW)
-                    continue
-                if deaths:
-                    yield Retried(step, unit, deaths, HOW)
-                if answered:
-                    yield outcome(unit, answered)
+                yield from [Retried(step, unit, HOW)] * min(deaths, MAX_TRIES - 1)
+                if answered != b"":
+                    yield died(step, unit, HOW) if answered is None else outcome(unit, answered)
             if message.error is not None:
                 raise _job_failed(name, message.error) from message.error
         finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dataproc.engines import Failed
+from dataproc.engines import Failed, Retried
 from dataproc.engines.local import LocalEngine, _reduce_partition, _split_unit
 from dataproc.engines.spills import Numbered
 from dataproc.engines.worker import MAX_TRIES
@@ -70,15 +70,12 @@ def test_what_cannot_be_stored_stops_the_others(engine: LocalEngine) -> None:
 def test_a_dead_worker_is_replaced_and_its_unit_run_again(engine: LocalEngine, tmp_path: Path) -> None:
     outcomes, retried = parted(engine.map("die once", partial(die_once, str(tmp_path)), range(5)))
     assert sorted(outcomes) == [0, 1, 2, 3, 4]
-    assert retried == [("die once", 2, 1)]
+    assert retried == [("die once", "2")]
 
 
 def test_a_unit_that_kills_its_worker_every_time_fails(engine: LocalEngine) -> None:
     *retried, failed = engine.map("die", die, [9])
-    assert [str(one) for one in retried] == [
-        "die: the worker died on 9, exit code -9; tried again (death 1)",
-        "die: the worker died on 9, exit code -9; tried again (death 2)",
-    ]
+    assert retried == [Retried("die", 9, "exit code -9")] * (MAX_TRIES - 1)
     assert failed.error.startswith(f"die: the worker died {MAX_TRIES} times on 9, exit code -9.")
 
 
@@ -94,7 +91,7 @@ def test_a_worker_killed_in_an_exchange_leaves_no_trace(engine: LocalEngine, tmp
         (tmp_path / name).mkdir()
         outcomes, retried = parted(engine.exchange(dying, range(3), str(tmp_path / name)))
         assert sorted(outcomes) == WANT
-        assert [(step, str(unit), deaths) for step, unit, deaths in retried] == [(f"numbers: {name}", "2", 1)]
+        assert retried == [(f"numbers: {name}", "2")]
 
 
 def test_exchange_skips_partitions_that_are_done(engine: LocalEngine, tmp_path: Path) -> None:

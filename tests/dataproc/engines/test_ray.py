@@ -86,7 +86,7 @@ def test_what_cannot_be_stored_stops_the_others(engine: RayEngine) -> None:
 def test_a_unit_whose_worker_is_killed_runs_again(engine: RayEngine, tmp_path: Path) -> None:
     outcomes, retried = parted(engine.map("die once", partial(die_once, str(tmp_path)), range(5)))
     assert sorted(outcomes) == [0, 1, 2, 3, 4]
-    assert retried == [("die once", 2, 1)]
+    assert retried == [("die once", "2")]
 
 
 def count_and_die(folder: str, unit: int) -> None:
@@ -98,7 +98,7 @@ def count_and_die(folder: str, unit: int) -> None:
 @needs_ray
 def test_a_unit_that_kills_its_worker_every_time_fails(engine: RayEngine, tmp_path: Path) -> None:
     (failed,), retried = parted(engine.map("die", partial(count_and_die, str(tmp_path)), [9]))
-    assert retried == [("die", 9, 1), ("die", 9, 2)]
+    assert retried == [("die", "9")] * (MAX_TRIES - 1)
     assert failed.error == (
         f"die: the worker died {MAX_TRIES} times on 9, WorkerCrashedError."
         " Give it more memory or fewer workers, or look at the unit."
@@ -206,7 +206,7 @@ def test_a_worker_killed_in_an_exchange_leaves_no_trace(engine: RayEngine, tmp_p
         (tmp_path / name).mkdir()
         outcomes, retried = parted(engine.exchange(dying, range(3), str(tmp_path / name)))
         assert sorted(outcomes) == WANT
-        assert [(step, str(unit), deaths) for step, unit, deaths in retried] == [(f"numbers: {name}", "2", 1)]
+        assert retried == [(f"numbers: {name}", "2")]
 
 
 def lose_spills(folder: str, times: int, rows: Rows) -> Rows:

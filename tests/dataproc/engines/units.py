@@ -17,11 +17,11 @@ from dataproc.exchange import Exchange, Rows
 SCHEMA = pa.schema([("partition", pa.int32()), ("value", pa.int64())])
 
 
-def parted(outcomes: Iterable[Any]) -> tuple[list[Any], list[tuple[str, Any, int]]]:
-    """Return what the units gave, and which units of which step were tried again after how many deaths."""
+def parted(outcomes: Iterable[Any]) -> tuple[list[Any], list[tuple[str, str]]]:
+    """Return what the units gave, and the units, with their step, that were run again."""
     every = list(outcomes)
     retried = [one for one in every if isinstance(one, Retried)]
-    return [one for one in every if one not in retried], [(one.step, one.unit, one.deaths) for one in retried]
+    return [one for one in every if one not in retried], [(one.step, str(one.unit)) for one in retried]
 
 
 def double(unit: int) -> int:
