@@ -23,6 +23,7 @@ class Step:
     rows_in: int = 0
     rows_kept: int = 0
     bytes: int = 0
+    retried: int = 0
     started: float = field(default_factory=time.monotonic)
 
     def line(self) -> str:
@@ -33,6 +34,8 @@ class Step:
         )
         if self.rows_in and self.rows_kept != self.rows_in:
             parts.append(f"{self.rows_kept / self.rows_in:.1%} kept")
+        if self.retried:
+            parts.append(f"{self.retried:,} tried again")
         return ", ".join(parts)
 
     def left(self) -> str:
@@ -56,8 +59,8 @@ class ProgressDisplay:
         self.console = console
 
     @contextmanager
-    def step(self, name: str, units: int) -> Iterator[Callable[[int, int, int], None]]:
-        """Give a function advance(rows_in, rows_kept, bytes) to call for each unit that ends."""
+    def step(self, name: str, units: int) -> Iterator[tuple[Callable[[int, int, int], None], Callable[[], None]]]:
+        """Give advance(rows_in, rows_kept, bytes) for each unit that ends, and retried() for each that is run again."""
         step = Step(name, units)
         show = self._bar(step) if self.console.is_terminal else self._lines(step)
         with show as refresh:
@@ -69,7 +72,11 @@ class ProgressDisplay:
                 step.bytes += size
                 refresh()
 
-            yield advance
+            def retried() -> None:
+                step.retried += 1
+                refresh()
+
+            yield advance, retried
 
     @contextmanager
     def _bar(self, step: Step) -> Iterator[Callable[[], None]]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataproc.engines import Engine, Failed
+from dataproc.engines import Engine, Failed, Retried
 from dataproc.errors import ShardError
 from dataproc.exchange import Exchange, Rows
+from dataproc.resources import ANY, Resources
 from dataproc.shards import Dataset, Entry, read_description
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name
@@ -50,16 +51,23 @@ class Run:
         self.fingerprints[name] = dataset.fingerprint
         return dataset
 
-    def fill(self, dataset: Dataset, task: Callable[[Any], Entry], units: Iterable[Any] | None = None) -> None:
+    def fill(
+        self,
+        dataset: Dataset,
+        task: Callable[[Any], Entry],
+        units: Iterable[Any] | None = None,
+        resources: Resources = ANY,
+    ) -> None:
         """Run `task` on each unit (its part number, or something with `.part`) whose part is not done.
 
-        Raises ShardError, after all other units have ended, when some failed.
+        Raises ShardError, after all other units have ended, when some failed; ConfigError for resources that the engine
+        will never have.
         """
         done = dataset.done()
         every = range(self.num_parts) if units is None else units
         todo = [unit for unit in every if getattr(unit, "part", unit) not in done]
         if todo:
-            self._collect(dataset.name, len(todo), self.engine.map(dataset.name, task, todo))
+            self._collect(dataset.name, len(todo), self.engine.map(dataset.name, task, todo, resources))
 
     def regroup(self, dataset: Dataset, spec: Exchange, units: Sequence[Any]) -> None:
         """Run the exchange whose sink fills the dataset; done parts stay. Raises ShardError when units failed."""
@@ -73,9 +81,11 @@ class Run:
     def _collect(self, name: str, units: int, outcomes: Iterator[Any]) -> None:
         failures = []
         self.worked = True
-        with self.progress.step(name, units) as advance:
+        with self.progress.step(name, units) as (advance, retried):
             for outcome in outcomes:
-                if isinstance(outcome, Failed):
+                if isinstance(outcome, Retried):
+                    retried()
+                elif isinstance(outcome, Failed):
                     failures.append(outcome)
                 else:
                     counters = outcome.counters
