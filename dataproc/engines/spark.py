@@ -29,7 +29,7 @@ import pyspark
 from pyspark import InheritableThread, TaskContext
 from pyspark.sql import SparkSession
 
-from dataproc.engines import ANY, Resources
+from dataproc.engines import ANY, Resources, Retried
 from dataproc.engines.worker import MAX_TRIES, answer, attempt, died, failure, load, outcome
 from dataproc.errors import ConfigError, DataprocError, StorageError
 from dataproc.exchange import Exchange, Rows
@@ -62,8 +62,9 @@ BLOCKS = pa.schema([("task", pa.int32()), ("unit", pa.int32()), ("block", pa.int
 FAILURE = -1
 """In the place of `unit`: `data` tells of a unit that failed. It sorts before all blocks."""
 
-Told = tuple[str, int, bytes | None]
-"""What a task tells: a step, the number of a unit in it, and what `outcome` reads, None for workers that died."""
+Told = tuple[str, int, bytes | None, int]
+"""What a task tells: a step, the number of a unit in it, what `outcome` reads, None for workers that died, and how many
+workers died of the unit before."""
 
 
 class SparkEngine:
@@ -122,7 +123,7 @@ class SparkEngine:
                 .sortWithinPartitions("unit", "block")
                 .mapInArrow(
                     partial(_reduce, pickled, todo, str(Path(scratch).absolute()), os.getcwd()),
-                    "step string, number int, answered binary",
+                    "step string, number int, answered binary, deaths int",
                 )
             )
         yield from self._outcomes(
@@ -158,8 +159,9 @@ class SparkEngine:
         thread.start()
         try:
             while not isinstance(message := told.get(), _End):
-                step, number, answered = message
+                step, number, answered, deaths = message
                 unit = units[step][number]
+                yield from [Retried(step, unit, "as its executor's log tells")] * min(deaths, MAX_TRIES - 1)
                 yield died(step, unit, "as its executor's log tells") if answered is None else outcome(unit, answered)
             if message.error is not None:
                 raise _job_failed(name, message.error) from message.error
@@ -202,7 +204,8 @@ class _Telling:
 def _run_units(name: str, task: bytes, home: str, tell: Any, rows: Iterator[tuple[int, bytes]]) -> None:
     """Run the unit of one task and tell its answer."""
     for number, unit in rows:
-        tell.add([(name, number, None if _hopeless(home) else answer(task, pickle.loads(unit)))])
+        answered = None if _hopeless(home) else answer(task, pickle.loads(unit))
+        tell.add([(name, number, answered, _task().attemptNumber())])
 
 
 def _task() -> TaskContext:
@@ -252,7 +255,7 @@ def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Row
     if first is not None and first[0] == FAILURE:
         if task == 0:
             failures = takewhile(lambda row: row[0] == FAILURE, chain([first], blocks))
-            yield from (_told_row(*pickle.loads(told)) for _, told in failures)
+            yield from (_told_row(*pickle.loads(told), deaths=0) for _, told in failures)
         return
 
     def run() -> Any:
@@ -260,7 +263,8 @@ def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Row
         every = chain([] if first is None else [first], blocks)
         return load(spec).reduce(todo[task], (data for _, data in every), Path(scratch))
 
-    yield _told_row("reduce", todo[task], None if _hopeless(home) else attempt(run))
+    answered = None if _hopeless(home) else attempt(run)
+    yield _told_row("reduce", todo[task], answered, _task().attemptNumber())
 
 
 def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
@@ -275,15 +279,17 @@ def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
             yield batch["unit"][k].as_py(), batch["data"][k].as_buffer()
 
 
-def _told_row(step: str, number: int, answered: bytes | None) -> pa.RecordBatch:
+def _told_row(step: str, number: int, answered: bytes | None, deaths: int) -> pa.RecordBatch:
     columns = [pa.array([step]), pa.array([number], pa.int32()), pa.array([answered], pa.binary())]
-    return pa.RecordBatch.from_arrays(columns, names=["step", "number", "answered"])
+    columns.append(pa.array([deaths], pa.int32()))
+    return pa.RecordBatch.from_arrays(columns, names=["step", "number", "answered", "deaths"])
 
 
 def _pass_on(name: str, tell: Any, rows: Iterator[Any]) -> None:
     """Tell what the reduce said; Spark has accumulators in this function, and not in those above."""
     for row in rows:
-        tell.add([(f"{name}: {row.step}", row.number, None if row.answered is None else bytes(row.answered))])
+        answered = None if row.answered is None else bytes(row.answered)
+        tell.add([(f"{name}: {row.step}", row.number, answered, row.deaths)])
 
 
 def _session(workers: int) -> SparkSession:
