@@ -132,13 +132,16 @@ def status(
 
 @app.command()
 def report(run: RunArgument) -> None:
-    """Print the funnel and write report/index.html anew."""
+    """Print the funnel and where the time went, and write report/index.html anew."""
     from dataproc.storage import Folder
+    from jobs import times
+    from jobs.funnel import read_funnel
     from jobs.report import write_report
 
     folder = Folder(run)
     write_report(folder)
     _finish(folder)
+    console.print(times.render(times.read_times(folder, read_funnel(folder))))
 
 
 @app.command()

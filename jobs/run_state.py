@@ -98,9 +98,9 @@ class RunState:
                 for step in self.steps.values():
                     _stop(step, self.last)
             case "step_started":
-                step = self.steps.get(event["step"])
-                if step is None or not event["done"]:  # first, or rebuilt
-                    step = self.steps[event["step"]] = Step(event["step"], event["units"])
+                if event["step"] not in self.steps or not event["done"]:  # first, or rebuilt
+                    self.steps[event["step"]] = Step(event["step"], event["units"])
+                step = self.steps[event["step"]]
                 step.units, step.done, step.failed = event["units"], event["done"], 0
                 step.started = self.last
             case "step_ended":
@@ -193,10 +193,12 @@ def utc(seconds: float) -> str:
 def duration(seconds: float) -> str:
     """Return a time span as people say it.
 
-    Example: duration(42) == "42 s", duration(600) == "10.0 min".
+    Example: duration(0.24) == "0.2 s", duration(42) == "42 s", duration(600) == "10.0 min".
     """
     if seconds > 2 * 86_400:
         return f"{seconds / 86_400:.1f} days"
     if seconds > 5400:
         return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
+    if seconds > 90:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"

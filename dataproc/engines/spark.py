@@ -255,7 +255,7 @@ def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Row
     if first is not None and first[0] == FAILURE:
         if task == 0:
             failures = takewhile(lambda row: row[0] == FAILURE, chain([first], blocks))
-            yield from (_told_row(*pickle.loads(told), deaths=0) for _, told in failures)
+            yield from (_told_row(*pickle.loads(told)) for _, told in failures)
         return
 
     def run() -> Any:
@@ -279,7 +279,7 @@ def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
             yield batch["unit"][k].as_py(), batch["data"][k].as_buffer()
 
 
-def _told_row(step: str, number: int, answered: bytes | None, deaths: int) -> pa.RecordBatch:
+def _told_row(step: str, number: int, answered: bytes | None, deaths: int = 0) -> pa.RecordBatch:
     columns = [pa.array([step]), pa.array([number], pa.int32()), pa.array([answered], pa.binary())]
     columns.append(pa.array([deaths], pa.int32()))
     return pa.RecordBatch.from_arrays(columns, names=["step", "number", "answered", "deaths"])
