@@ -24,8 +24,8 @@ from jobs.step_flow import StepFlow
 
 STEPS = ("documents", "signatures", "dedup", "lines", "scores", "buckets", "tokens", "mixture")
 
-REST = "reading, writing and the rest"
-BETWEEN = "planning, report and the rest"
+REST = "reading, writing, rest"
+BETWEEN = "planning, report, rest"
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class Times:
     elapsed_s: float
     by_events: bool
     """False where the seconds of workers had to stand for those of the run."""
+
+    def shown(self) -> list[Timing]:
+        """Return all but what took less than a thousandth of the run within a step, where it is in the sum."""
+        return [one for one in self.timings if not one.within or one.elapsed_s >= self.elapsed_s / 1000]
 
 
 def read_times(folder: Folder, funnel: Funnel) -> Times:
@@ -80,12 +84,12 @@ def _of_step(
     own = elapsed.get(name, 0.0)
     if not own and not within:
         return
-    yield Timing(name, "", rows, worker_s, own + sum(within.values()))
+    yield Timing(name, "", rows, 0.0 if within else worker_s, own + sum(within.values()))
     for stage, (seen, seconds) in stages.items():
         yield Timing(name, stage, seen, seconds, own * seconds / worker_s)
     yield from (Timing(name, other.partition("/")[2], 0, 0.0, seconds) for other, seconds in within.items())
     if within:
-        yield Timing(name, REST, rows, worker_s, own)
+        yield Timing(name, REST, 0, 0.0, own)
     elif stages:
         rest = max(0.0, worker_s - sum(seconds for _, seconds in stages.values()))
         yield Timing(name, REST, rows, rest, own * rest / worker_s)
@@ -109,14 +113,12 @@ def _sidecar_times(folder: Folder, name: str) -> tuple[int, float, dict[str, tup
 
 
 def render(times: Times) -> Table:
-    """Return the times for a terminal, within 80 columns; what took under a thousandth is in its step alone."""
+    """Return the times for a terminal, within 80 columns."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("where the time went" if times.by_events else "where the workers' time went", no_wrap=True)
     for name in ("elapsed", "docs/s of a worker", "share"):
         table.add_column(name, justify="right", no_wrap=True)
-    for timing in times.timings:
-        if timing.within and timing.elapsed_s < times.elapsed_s / 1000:
-            continue
+    for timing in times.shown():
         pace = f"{timing.rows / timing.worker_s:,.0f}" if timing.rows and timing.worker_s else ""
         cells = (duration(timing.elapsed_s), pace, share(timing.elapsed_s, times.elapsed_s))
         if timing.within:
