@@ -15,7 +15,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from dataproc.config import canonical_json, fingerprint
@@ -199,3 +199,11 @@ def stages_made_from(stages: Mapping[str, Stage]) -> dict[str, Any]:
 def library_versions(*names: str) -> dict[str, str]:
     """Return versions of distributions that can change bytes; pyarrow, which writes every part, is always in."""
     return {name: version(name) for name in sorted({"pyarrow", *names})}
+
+
+def own_version() -> str:
+    """Return the version of this project, "" where it is not installed: a cluster may run it from a bare folder."""
+    try:
+        return version("dataproc-llm")
+    except PackageNotFoundError:
+        return ""

@@ -32,10 +32,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from dataproc.errors import DataprocError, ShardError, StorageError
+from dataproc.shards import own_version
 from dataproc.storage import Folder
 
 EVENTS = "events"
@@ -121,7 +121,7 @@ class EventLog:
 @contextmanager
 def session(log: EventLog, **started: Any) -> Iterator[None]:
     """Tell of the start of a driver with what is given, and of its end with the exit code that its error has."""
-    log.add(new_event("run_started", **started, version=version("dataproc-llm"), host=platform.node(), pid=os.getpid()))
+    log.add(new_event("run_started", **started, version=own_version(), host=platform.node(), pid=os.getpid()))
     error: BaseException | None = None
     try:
         yield

@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Callable, Set
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from fsspec.core import has_magic
 from dataproc.engines import find_engine
 from dataproc.errors import ConfigError, InputError, ResumeError, ShardError, suggest
 from dataproc.inputs import Inputs, Unit, plan_units
-from dataproc.shards import Dataset, description_name, library_versions, read_description
+from dataproc.shards import Dataset, description_name, library_versions, own_version, read_description
 from dataproc.storage import Folder, block_checksums
 from dataproc.tables import read_groups, write_parquet
 from jobs.dedup import declare_dedup, run_dedup
@@ -254,7 +253,7 @@ def _write_record(run: Run, order: Order) -> None:
         "seed": order.recipe.seed,
         "fingerprints": run.fingerprints,
         "versions": {
-            "dataproc-llm": version("dataproc-llm"),
+            "dataproc-llm": own_version(),
             "python": platform.python_version(),
             **library_versions("numpy", "numba"),
         },
