@@ -1,7 +1,7 @@
 """What spark-submit takes: the `dataproc` command, from a checkout or where the package is installed.
 
-spark-submit puts the folder of this file on the path, in which there is no package `jobs`, but modules whose names could
-hide others. The project's folder takes its place; in cluster mode this file comes alone, and the package must be installed.
+spark-submit puts the folder of this file on the path: there is no package `jobs` in it, but modules whose names could
+hide others. The project's folder takes its place. In cluster mode this file comes alone: install the package.
 """
 
 from __future__ import annotations
