@@ -47,7 +47,7 @@ def test_what_took_next_to_nothing_is_in_its_step_alone() -> None:
     console.print(render(times))
     assert isinstance(console.file, StringIO)
     lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
-    assert [line for line in lines if line][0] == "where the time went elapsed docs/s of a worker share"
+    assert next(filter(None, lines)) == "where the time went elapsed docs/s of a worker share"
     assert [line for line in lines if line][2:] == [
         "a 1.7 min 3 100.0%",
         "enough 0.1 s 4 0.1%",
