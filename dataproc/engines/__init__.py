@@ -31,15 +31,6 @@ class Failed:
     trace: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True)
-class Retried:
-    """A unit of a step that is run again because its worker died; what comes of it is reported later."""
-
-    step: str
-    unit: Any
-    error: str
-
-
 ANY = Resources()
 """One core and whatever memory there is."""
 
@@ -47,8 +38,7 @@ ANY = Resources()
 class Engine(Protocol):
     """The two verbs. Reports come in any order; a unit that fails gives `Failed` and never stops the others.
 
-    A unit whose worker died gives `Retried` each time that it is run again, before what it ends with. Only a
-    StorageError, which all others would meet too, stops them and is raised.
+    Only a StorageError, which all others would meet too, stops them and is raised.
     """
 
     def map(self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = ANY) -> Iterator[Any]:

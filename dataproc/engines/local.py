@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from dataproc.engines import ANY, Failed, Resources, Retried
+from dataproc.engines import ANY, Failed, Resources
 from dataproc.engines.spills import read_spill, write_spill
 from dataproc.engines.worker import MAX_TRIES, answer, died, outcome
 from dataproc.exchange import Exchange
@@ -68,7 +68,6 @@ class LocalEngine:
                     self._workers.remove(worker)
                     if worker.tries < MAX_TRIES:
                         waiting.append((worker.unit, worker.tries + 1))
-                        yield Retried(name, worker.unit, f"exit code {worker.exit_code}")
                     else:
                         yield died(name, worker.unit, f"exit code {worker.exit_code}")
         except BaseException:  # Ctrl-C, or the caller's own error: units in flight must not go on in the background
@@ -95,8 +94,8 @@ class LocalEngine:
         numbered = [(number, unit) for number, unit in enumerate(units) if not _spill(scratch, number).exists()]
         failed = False
         for split in self.map(f"{spec.name}: split", partial(_split_unit, spec, scratch), numbered):
-            if split is not None:
-                failed = failed or isinstance(split, Failed)
+            if isinstance(split, Failed):
+                failed = True
                 yield split
         if not failed:
             yield from self.map(f"{spec.name}: reduce", partial(_reduce_partition, spec, scratch, len(units)), todo)

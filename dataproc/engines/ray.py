@@ -28,7 +28,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dataproc.engines import ANY, Failed, Resources, Retried
+from dataproc.engines import ANY, Failed, Resources
 from dataproc.engines.spills import read_spill, write_spill
 from dataproc.engines.worker import MAX_TRIES, answer, died, outcome
 from dataproc.errors import ConfigError
@@ -110,7 +110,6 @@ class RayEngine:
                 except RayError as error:
                     if tries < MAX_TRIES:
                         waiting = chain(waiting, [(unit, tries + 1)])
-                        yield Retried(name, unit, type(error).__name__)
                     else:
                         yield died(name, unit, type(error).__name__)
                 else:
@@ -157,7 +156,7 @@ class RayEngine:
                     return
                 missing = [(number, unit) for number, unit in enumerate(units) if number not in spills]
                 for split in self.map(f"{spec.name}: split", partial(_split_unit, spec, scratch, token), missing):
-                    if isinstance(split, Failed | Retried):
+                    if isinstance(split, Failed):
                         yield split
                     else:
                         spills[split.number] = split

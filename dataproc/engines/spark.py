@@ -29,7 +29,7 @@ import pyspark
 from pyspark import InheritableThread, TaskContext
 from pyspark.sql import SparkSession
 
-from dataproc.engines import ANY, Resources, Retried
+from dataproc.engines import ANY, Resources
 from dataproc.engines.worker import MAX_TRIES, answer, attempt, died, failure, load, outcome
 from dataproc.errors import ConfigError, DataprocError, StorageError
 from dataproc.exchange import Exchange, Rows
@@ -62,9 +62,8 @@ BLOCKS = pa.schema([("task", pa.int32()), ("unit", pa.int32()), ("block", pa.int
 FAILURE = -1
 """In the place of `unit`: `data` tells of a unit that failed. It sorts before all blocks."""
 
-Told = tuple[str, int, bytes | None, int]
-"""What a task tells: a step, the number of a unit in it, what `outcome` reads, None for workers that died, and how many
-workers died of the unit before."""
+Told = tuple[str, int, bytes | None]
+"""What a task tells: a step, the number of a unit in it, and what `outcome` reads, None for workers that died."""
 
 
 class SparkEngine:
@@ -123,7 +122,7 @@ class SparkEngine:
                 .sortWithinPartitions("unit", "block")
                 .mapInArrow(
                     partial(_reduce, pickled, todo, str(Path(scratch).absolute()), os.getcwd()),
-                    "step string, number int, answered binary, deaths int",
+                    "step string, number int, answered binary",
                 )
             )
         yield from self._outcomes(
@@ -159,9 +158,8 @@ class SparkEngine:
         thread.start()
         try:
             while not isinstance(message := told.get(), _End):
-                step, number, answered, deaths = message
+                step, number, answered = message
                 unit = units[step][number]
-                yield from [Retried(step, unit, "as its executor's log tells")] * min(deaths, MAX_TRIES - 1)
                 yield died(step, unit, "as its executor's log tells") if answered is None else outcome(unit, answered)
             if message.error is not None:
                 raise _job_failed(name, message.error) from message.error
@@ -204,8 +202,7 @@ class _Telling:
 def _run_units(name: str, task: bytes, home: str, tell: Any, rows: Iterator[tuple[int, bytes]]) -> None:
     """Run the unit of one task and tell its answer."""
     for number, unit in rows:
-        answered = None if _hopeless(home) else answer(task, pickle.loads(unit))
-        tell.add([(name, number, answered, _task().attemptNumber())])
+        tell.add([(name, number, None if _hopeless(home) else answer(task, pickle.loads(unit)))])
 
 
 def _task() -> TaskContext:
@@ -263,8 +260,7 @@ def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Row
         every = chain([] if first is None else [first], blocks)
         return load(spec).reduce(todo[task], (data for _, data in every), Path(scratch))
 
-    answered = None if _hopeless(home) else attempt(run)
-    yield _told_row("reduce", todo[task], answered, _task().attemptNumber())
+    yield _told_row("reduce", todo[task], None if _hopeless(home) else attempt(run))
 
 
 def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
@@ -279,17 +275,15 @@ def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
             yield batch["unit"][k].as_py(), batch["data"][k].as_buffer()
 
 
-def _told_row(step: str, number: int, answered: bytes | None, deaths: int = 0) -> pa.RecordBatch:
+def _told_row(step: str, number: int, answered: bytes | None) -> pa.RecordBatch:
     columns = [pa.array([step]), pa.array([number], pa.int32()), pa.array([answered], pa.binary())]
-    columns.append(pa.array([deaths], pa.int32()))
-    return pa.RecordBatch.from_arrays(columns, names=["step", "number", "answered", "deaths"])
+    return pa.RecordBatch.from_arrays(columns, names=["step", "number", "answered"])
 
 
 def _pass_on(name: str, tell: Any, rows: Iterator[Any]) -> None:
     """Tell what the reduce said; Spark has accumulators in this function, and not in those above."""
     for row in rows:
-        answered = None if row.answered is None else bytes(row.answered)
-        tell.add([(f"{name}: {row.step}", row.number, answered, row.deaths)])
+        tell.add([(f"{name}: {row.step}", row.number, None if row.answered is None else bytes(row.answered))])
 
 
 def _session(workers: int) -> SparkSession:

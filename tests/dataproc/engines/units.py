@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from dataproc.engines import Retried
 from dataproc.errors import ShardError, StorageError
 from dataproc.exchange import Exchange, Rows
 
 SCHEMA = pa.schema([("partition", pa.int32()), ("value", pa.int64())])
-
-
-def parted(outcomes: Iterable[Any]) -> tuple[list[Any], list[tuple[str, Any]]]:
-    """Return what came of the units, and the step and unit of each that was run again."""
-    found = list(outcomes)
-    ended = [one for one in found if not isinstance(one, Retried)]
-    return ended, [(one.step, one.unit) for one in found if isinstance(one, Retried)]
 
 
 def double(unit: int) -> int:
