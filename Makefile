@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # Warnings off: setuptools warns about every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
+comma := ,
 # make pipeline
 CRAWL ?= sample
 RECIPE ?= default
@@ -33,7 +34,7 @@ TEST_EXTRAS := datasketch,lz4,ray,s3,spark,tokenizers,torch
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make pipeline takes CRAWL=sample|CC-MAIN-...|path|glob RECIPE=default OUT= ENGINE=local|ray|spark WORKERS= LIMIT= LIMIT_DOCS= ROOT=; make test takes SLOW=1 ARGS=; make bench takes NAME="
+	@echo "  make pipeline takes CRAWL=sample|CC-MAIN-...|path|glob RECIPE=default OUT= ENGINE=local|ray|spark|ray+spark WORKERS= LIMIT= LIMIT_DOCS= ROOT=; make test takes SLOW=1 ARGS=; make bench takes NAME="
 
 setup: $(VENV)/.installed ## Make .venv with what a run on one machine needs
 
@@ -57,10 +58,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(VENV)/.installed-engine-%: $(VENV)/.installed
 	@echo "Installing what the engine $* needs into $(VENV) ..."
-	@$(PIP) --editable '.[$*]'
+	@$(PIP) --editable '.[$(subst +,$(comma),$*)]'
 	@touch $@
 
-pipeline: $(if $(filter ray spark,$(ENGINE)),$(VENV)/.installed-engine-$(ENGINE),setup) ## Run a crawl through to tokens: make pipeline CRAWL=sample
+pipeline: $(if $(filter ray spark ray+spark,$(ENGINE)),$(VENV)/.installed-engine-$(ENGINE),setup) ## Run a crawl through to tokens: make pipeline CRAWL=sample
 	$(strip $(BIN)/dataproc run --crawl '$(CRAWL)' --recipe '$(RECIPE)' --engine '$(ENGINE)' \
 		$(if $(OUT),--out '$(OUT)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(LIMIT_DOCS),--limit-docs $(LIMIT_DOCS)) $(if $(ROOT),--root '$(ROOT)'))

@@ -7,6 +7,7 @@ before the model is used. A card without its figures is still a card; `dataproc 
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,7 +100,14 @@ def load_card(name: str) -> Card:
 
     Raises ConfigError when it does not exist or a field is wrong. Example: load_card("lid.176").labels[0] == "af"
     """
+    return _read_card(name) if name.endswith((".yaml", ".yml")) else _shipped_card(name)
+
+
+def _read_card(name: str) -> Card:
     return validate(Card, load_yaml(name, MODELS, "model card"), name)
+
+
+_shipped_card = cache(_read_card)  # a recipe is checked more than once, and a card takes a tenth of a second to parse
 
 
 def card_folder(name: str) -> Path:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from dataproc.config import Config
 from dataproc.errors import ConfigError, SchemaError, suggest
+from dataproc.resources import ANY, Resources
 from dataproc.schema import DROP_COLUMNS
 
 Transform = Callable[[pa.RecordBatch], pa.RecordBatch]
@@ -36,6 +37,7 @@ class Contract:
     assets: Mapping[str, str] = field(default_factory=dict)  # name -> checksum of models and lists it uses
     held_by_assets: tuple[str, ...] = ()  # config fields that only say where assets lie: not part of a fingerprint
     libraries: tuple[str, ...] = ()  # distributions whose version can change the bytes it writes
+    resources: Resources = ANY  # of a unit while it passes this stage, everything included
 
 
 class Stage(Config):

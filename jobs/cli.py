@@ -40,6 +40,7 @@ class EngineName(StrEnum):
     local = "local"
     ray = "ray"
     spark = "spark"
+    ray_spark = "ray+spark"
 
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run (its OUT).")]
@@ -47,7 +48,8 @@ EngineOption = Annotated[
     EngineName,
     typer.Option(
         "--engine",
-        help="Where the work is done: this machine, the Ray cluster of RAY_ADDRESS, or the Spark of SPARK_MASTER.",
+        help="Where the work is done: this machine, the Ray cluster of RAY_ADDRESS, the Spark of SPARK_MASTER, or units"
+        " on Ray and exchanges on Spark.",
     ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Units worked on at once; default: one per core.")]

@@ -16,6 +16,7 @@ from dataproc.errors import InputError, ShardError
 from dataproc.ids import doc_id
 from dataproc.inputs import Unit, read_unit
 from dataproc.raw import Failure, ReadReport
+from dataproc.resources import Resources, most
 from dataproc.schema import DROPPED
 from dataproc.shards import Dataset, Entry, library_versions, stages_made_from
 from dataproc.stage import BuiltStage, StageCounts, run_stages, with_columns
@@ -54,7 +55,7 @@ def declare_documents(run: Run) -> Dataset:
 def run_documents(run: Run, units: Sequence[Located]) -> None:
     """Fill documents/ and dropped/documents/; raises InputError when there was not one document to read."""
     dataset = declare_documents(run)
-    run.fill(dataset, DocumentsTask(dataset, run.recipe), units)
+    run.fill(dataset, DocumentsTask(dataset, run.recipe), units, resources(run.recipe.documents.stages))
     failed = Counter[str]()
     for entry in dataset.entries():
         causes = {name: rows for name, rows in entry.counters["dropped"].items() if name.startswith("failed.")}
@@ -128,6 +129,11 @@ class DocumentsTask:
 def build_stages(stages: Mapping[str, Any]) -> list[BuiltStage]:
     """Return the stages ready to run; models load here."""
     return [BuiltStage(name, stage.build(), stage.annotate) for name, stage in stages.items()]
+
+
+def resources(stages: Mapping[str, Any]) -> Resources:
+    """Return what a unit needs that passes these stages."""
+    return most(stage.contract().resources for stage in stages.values())
 
 
 def with_text_and_flags(batch: pa.RecordBatch) -> pa.RecordBatch:

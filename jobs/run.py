@@ -13,6 +13,7 @@ import pyarrow as pa
 from dataproc.engines import Engine, Retried
 from dataproc.errors import ShardError
 from dataproc.exchange import Exchange, Rows
+from dataproc.resources import ANY, Resources
 from dataproc.shards import Dataset, Entry, read_description
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name
@@ -53,16 +54,23 @@ class Run:
         self.fingerprints[name] = dataset.fingerprint
         return dataset
 
-    def fill(self, dataset: Dataset, task: Callable[[Any], Entry], units: Iterable[Any] | None = None) -> None:
+    def fill(
+        self,
+        dataset: Dataset,
+        task: Callable[[Any], Entry],
+        units: Iterable[Any] | None = None,
+        resources: Resources = ANY,
+    ) -> None:
         """Run `task` on each unit (its part number, or something with `.part`) whose part is not done.
 
-        Raises ShardError, after all other units have ended, when some failed.
+        Raises ShardError, after all other units have ended, when some failed; ConfigError for resources that the engine
+        will never have.
         """
         done = dataset.done()
         every = range(self.num_parts) if units is None else units
         todo = [unit for unit in every if getattr(unit, "part", unit) not in done]
         if todo:
-            self._collect(dataset.name, len(done), len(todo), self.engine.map(dataset.name, task, todo))
+            self._collect(dataset.name, len(done), len(todo), self.engine.map(dataset.name, task, todo, resources))
         else:
             self.tell("step_skipped", step=dataset.name, units=len(done))
 

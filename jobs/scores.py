@@ -12,7 +12,7 @@ import pyarrow as pa
 from dataproc.shards import Dataset, Entry, stages_made_from
 from dataproc.stage import BuiltStage, StageCounts, run_stages
 from dataproc.tables import create_part, part_name, read_part
-from jobs.documents import build_stages
+from jobs.documents import build_stages, resources
 from jobs.recipe import Recipe
 from jobs.run import Run
 
@@ -25,7 +25,7 @@ def declare_scores(run: Run) -> Dataset:
 def run_scores(run: Run) -> None:
     """Fill scores/."""
     dataset = declare_scores(run)
-    run.fill(dataset, ScoresTask(dataset, run.recipe))
+    run.fill(dataset, ScoresTask(dataset, run.recipe), resources=resources(run.recipe.scores.stages))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from dataproc.stage import BuiltStage, StageCounts, Transform, run_stages, with_
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name, read_aligned
 from dataproc.tokens.shards import SOURCE_COLUMNS, ShardReport, TokenizerInfo, write_manifest, write_shard
-from jobs.documents import build_stages, check_conservation, dropped_rows
+from jobs.documents import build_stages, check_conservation, dropped_rows, resources
 from jobs.recipe import Recipe
 from jobs.run import Run
 from stages.flagged import drop_flagged
@@ -78,7 +78,7 @@ def _lines(recipe: Recipe) -> list[str]:
 def run_buckets(run: Run) -> None:
     """Fill buckets/ and dropped/tokens/."""
     dataset = declare_buckets(run)
-    run.fill(dataset, BucketsTask(dataset, run.recipe))
+    run.fill(dataset, BucketsTask(dataset, run.recipe), resources=resources(run.recipe.policy.stages))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -51,3 +52,19 @@ def two_nodes(logs: Path, second: Callable[..., list[str]] = lambda *words: [*wo
     other = second(*RAY, "start", f"--address=127.0.0.1:{port}", "--num-gpus=1", *options)
     with _running(head, logs / "head.log", env), _running(other, logs / "second.log", env):
         yield env
+
+
+LIST_TASKS = """
+import json, ray
+from ray._private.state import state  # list_tasks, which is public, asks a dashboard
+ray.init(logging_level="ERROR")
+events = state._get_all_task_events()
+nodes = {event.task_id: event.state_updates.node_id.hex() for event in events if event.state_updates.node_id}
+print(json.dumps([(event.task_info.name, nodes.get(event.task_id, "")) for event in events if event.task_info.name]))
+"""
+
+
+def tasks(env: dict[str, str]) -> set[tuple[str, str]]:
+    """Return the name of every task that a cluster has run, with the id of the node that ran it."""
+    done = subprocess.run([sys.executable, "-c", LIST_TASKS], env=env, capture_output=True, text=True, check=True)
+    return {(name, node) for name, node in json.loads(done.stdout)}

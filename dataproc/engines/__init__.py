@@ -9,17 +9,9 @@ from typing import Any, Protocol, TypeVar, cast
 
 from dataproc.errors import ConfigError, suggest
 from dataproc.exchange import Exchange
+from dataproc.resources import ANY, Resources
 
 U = TypeVar("U")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What one unit needs while it runs."""
-
-    cpus: float = 1.0
-    memory_bytes: int | None = None
-    gpus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -31,14 +23,20 @@ class Failed:
     trace: str = field(default="", repr=False)
 
 
-ANY = Resources()
-"""One core and whatever memory there is."""
+@dataclass(frozen=True)
+class Retried:
+    """A unit of a step that is run again because its worker died; what comes of it is reported later."""
+
+    step: str
+    unit: Any
+    error: str
 
 
 class Engine(Protocol):
     """The two verbs. Reports come in any order; a unit that fails gives `Failed` and never stops the others.
 
-    Only a StorageError, which all others would meet too, stops them and is raised.
+    A unit whose worker died gives `Retried` each time that it is run again, before what it ends with. Only a
+    StorageError, which all others would meet too, stops them and is raised.
     """
 
     def map(self, name: str, fn: Callable[[U], Any], units: Sequence[U], resources: Resources = ANY) -> Iterator[Any]:
@@ -60,6 +58,7 @@ ENGINES = {
     "local": "dataproc.engines.local:LocalEngine",
     "ray": "dataproc.engines.ray:RayEngine",
     "spark": "dataproc.engines.spark:SparkEngine",
+    "ray+spark": "dataproc.engines.ray_spark:RaySparkEngine",
 }
 """Every engine by its name: `module:class`, imported only when it is asked for; the class takes a number of workers."""
 
@@ -79,5 +78,5 @@ def find_engine(name: str) -> Callable[[int | None], Engine]:
             raise
         raise ConfigError(
             f'--engine must name an engine whose libraries are installed, got "{name}" without {error.name}.'
-            f" Install it: pip install 'dataproc-llm[{name}]'."
+            f" Install it: pip install 'dataproc-llm[{name.replace('+', ',')}]'."
         ) from error

@@ -22,10 +22,11 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from dataproc.engines import ANY, Failed, Resources
-from dataproc.engines.spills import read_spill, write_spill
+from dataproc.engines import Failed, Retried
+from dataproc.engines.spills import Numbered, read_spill, write_spill
 from dataproc.engines.worker import MAX_TRIES, answer, died, outcome
 from dataproc.exchange import Exchange
+from dataproc.resources import ANY, Resources
 
 U = TypeVar("U")
 
@@ -66,10 +67,12 @@ class LocalEngine:
                         yield outcome(worker.unit, answered)
                         continue
                     self._workers.remove(worker)
+                    how = f"exit code {worker.exit_code}"
                     if worker.tries < MAX_TRIES:
                         waiting.append((worker.unit, worker.tries + 1))
+                        yield Retried(name, worker.unit, how)
                     else:
-                        yield died(name, worker.unit, f"exit code {worker.exit_code}")
+                        yield died(name, worker.unit, how)
         except BaseException:  # Ctrl-C, or the caller's own error: units in flight must not go on in the background
             self.close()
             raise
@@ -91,11 +94,11 @@ class LocalEngine:
         todo = [partition for partition in range(spec.num_partitions) if partition not in skip]
         if not todo:
             return
-        numbered = [(number, unit) for number, unit in enumerate(units) if not _spill(scratch, number).exists()]
+        numbered = [Numbered(*unit) for unit in enumerate(units) if not _spill(scratch, unit[0]).exists()]
         failed = False
         for split in self.map(f"{spec.name}: split", partial(_split_unit, spec, scratch), numbered):
-            if isinstance(split, Failed):
-                failed = True
+            if split is not None:  # a spill is its own report
+                failed = failed or isinstance(split, Failed)
                 yield split
         if not failed:
             yield from self.map(f"{spec.name}: reduce", partial(_reduce_partition, spec, scratch, len(units)), todo)
@@ -173,9 +176,8 @@ def _spill(scratch: str, number: int) -> Path:
     return Path(scratch) / f"unit-{number:08d}.spill"
 
 
-def _split_unit(spec: Exchange, scratch: str, numbered: tuple[int, Any]) -> None:
-    number, unit = numbered
-    write_spill(_spill(scratch, number), spec.split(unit))
+def _split_unit(spec: Exchange, scratch: str, numbered: Numbered) -> None:
+    write_spill(_spill(scratch, numbered.number), spec.split(numbered.unit))
 
 
 def _reduce_partition(spec: Exchange, scratch: str, num_units: int, partition: int) -> Any:

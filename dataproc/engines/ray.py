@@ -28,11 +28,12 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dataproc.engines import ANY, Failed, Resources
-from dataproc.engines.spills import read_spill, write_spill
+from dataproc.engines import Failed, Retried
+from dataproc.engines.spills import Numbered, read_spill, write_spill
 from dataproc.engines.worker import MAX_TRIES, answer, died, outcome
 from dataproc.errors import ConfigError
 from dataproc.exchange import Exchange
+from dataproc.resources import ANY, Resources
 
 U = TypeVar("U")
 
@@ -110,6 +111,7 @@ class RayEngine:
                 except RayError as error:
                     if tries < MAX_TRIES:
                         waiting = chain(waiting, [(unit, tries + 1)])
+                        yield Retried(name, unit, type(error).__name__)
                     else:
                         yield died(name, unit, type(error).__name__)
                 else:
@@ -154,12 +156,12 @@ class RayEngine:
             for _ in range(MAX_TRIES):
                 if not todo:
                     return
-                missing = [(number, unit) for number, unit in enumerate(units) if number not in spills]
+                missing = [Numbered(*unit) for unit in enumerate(units) if unit[0] not in spills]
                 for split in self.map(f"{spec.name}: split", partial(_split_unit, spec, scratch, token), missing):
-                    if isinstance(split, Failed):
-                        yield split
-                    else:
+                    if isinstance(split, Spill):
                         spills[split.number] = split
+                    else:
+                        yield split
                 if len(spills) < len(units):
                     return
                 reduce = partial(_reduce_partition, spec, scratch, spills)
@@ -246,11 +248,10 @@ def _found(scratch: Path) -> dict[int, Spill]:
     return {number: Spill(number, name, _node()) for name in names for number in [int(name[5:13])]}
 
 
-def _split_unit(spec: Exchange, scratch: str, token: str, numbered: tuple[int, Any]) -> Spill:
+def _split_unit(spec: Exchange, scratch: str, token: str, numbered: Numbered) -> Spill:
     """Write a spill, with a token in its name: what other runs left on this node must never be taken for ours."""
-    number, unit = numbered
-    spill = Spill(number, f"unit-{number:08d}-{token}.spill", _node())
-    write_spill(Path(scratch) / spill.name, spec.split(unit))
+    spill = Spill(numbered.number, f"unit-{numbered.number:08d}-{token}.spill", _node())
+    write_spill(Path(scratch) / spill.name, spec.split(numbered.unit))
     return spill
 
 

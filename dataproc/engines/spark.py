@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
-from itertools import chain, takewhile
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar, cast
@@ -29,10 +29,11 @@ import pyspark
 from pyspark import InheritableThread, TaskContext
 from pyspark.sql import SparkSession
 
-from dataproc.engines import ANY, Resources
+from dataproc.engines import Retried
 from dataproc.engines.worker import MAX_TRIES, answer, attempt, died, failure, load, outcome
 from dataproc.errors import ConfigError, DataprocError, StorageError
 from dataproc.exchange import Exchange, Rows
+from dataproc.resources import ANY, Resources
 
 U = TypeVar("U")
 
@@ -59,11 +60,14 @@ SETTINGS = {
 BLOCKS = pa.schema([("task", pa.int32()), ("unit", pa.int32()), ("block", pa.int32()), ("data", pa.binary())])
 """What is shuffled. unit and block put the blocks of a partition in the order of the local engine."""
 
-FAILURE = -1
-"""In the place of `unit`: `data` tells of a unit that failed. It sorts before all blocks."""
+NOTE = -1
+"""In the place of `unit`: `data` tells of a unit that failed or was tried again. It sorts before all blocks."""
 
-Told = tuple[str, int, bytes | None]
-"""What a task tells: a step, the number of a unit in it, and what `outcome` reads, None for workers that died."""
+HOW = "as its executor's log tells"
+
+Told = tuple[str, int, int, bytes | None]
+"""What a task tells: a step, the number of a unit in it, how many workers died on it before, and what `outcome` reads;
+None when the last of them died too, and nothing for a split, whose blocks are all that it has to say."""
 
 
 class SparkEngine:
@@ -92,7 +96,7 @@ class SparkEngine:
         """
         if resources.gpus:
             raise ConfigError(
-                f"{name}: units must ask for no GPU on Spark, got {resources.gpus}. Run this step with --engine ray."
+                f"{name}: units must ask for no GPU on Spark, got {resources.gpus}. Take --engine ray or ray+spark."
             )
         if units:
             rows = [(number, pickle.dumps(unit)) for number, unit in enumerate(units)]
@@ -122,7 +126,7 @@ class SparkEngine:
                 .sortWithinPartitions("unit", "block")
                 .mapInArrow(
                     partial(_reduce, pickled, todo, str(Path(scratch).absolute()), os.getcwd()),
-                    "step string, number int, answered binary",
+                    "step string, number int, deaths int, answered binary",
                 )
             )
         yield from self._outcomes(
@@ -158,9 +162,11 @@ class SparkEngine:
         thread.start()
         try:
             while not isinstance(message := told.get(), _End):
-                step, number, answered = message
+                step, number, deaths, answered = message
                 unit = units[step][number]
-                yield died(step, unit, "as its executor's log tells") if answered is None else outcome(unit, answered)
+                yield from [Retried(step, unit, HOW)] * min(deaths, MAX_TRIES - 1)
+                if answered != b"":
+                    yield died(step, unit, HOW) if answered is None else outcome(unit, answered)
             if message.error is not None:
                 raise _job_failed(name, message.error) from message.error
         finally:
@@ -202,7 +208,8 @@ class _Telling:
 def _run_units(name: str, task: bytes, home: str, tell: Any, rows: Iterator[tuple[int, bytes]]) -> None:
     """Run the unit of one task and tell its answer."""
     for number, unit in rows:
-        tell.add([(name, number, None if _hopeless(home) else answer(task, pickle.loads(unit)))])
+        deaths = _deaths(home)
+        tell.add([(name, number, deaths, answer(task, pickle.loads(unit)) if deaths < MAX_TRIES else None)])
 
 
 def _task() -> TaskContext:
@@ -211,30 +218,36 @@ def _task() -> TaskContext:
     return context
 
 
-def _hopeless(home: str) -> bool:
-    """Enter the folder that relative names mean; say whether the workers of a task died too often to try again."""
+def _deaths(home: str) -> int:
+    """Enter the folder that relative names mean; return how many workers of this task have died."""
     with suppress(OSError):  # a machine without it needs absolute names
         os.chdir(home)
     pa.set_cpu_count(1)
-    return _task().attemptNumber() >= MAX_TRIES
+    return int(_task().attemptNumber())
 
 
 def _split(spec: bytes, todo: Sequence[int], home: str, rows: Rows) -> Rows:
-    """Yield the blocks of one unit, each for the task of its partition; a failure goes to every task."""
+    """Yield the blocks of one unit, each for the task of its partition.
+
+    What there is to tell goes the same way: to every task of a failure, to the first of a unit that was tried again.
+    """
     tasks = {partition: task for task, partition in enumerate(todo)}
     for batch in rows:
         for number, unit in zip(batch["number"].to_pylist(), batch["unit"].to_pylist(), strict=True):
-            answered = None
-            if not _hopeless(home):
+            deaths, answered = _deaths(home), None
+            if deaths < MAX_TRIES:
                 try:
                     for k, block in enumerate(load(spec).split(pickle.loads(unit))):
                         if block.partition in tasks:
                             yield _block_row(tasks[block.partition], number, k, block.data)
-                    continue
+                    answered = b""
                 except Exception as error:  # this is `attempt` for what yields
                     answered = failure(error)
-            told = pa.py_buffer(pickle.dumps(("split", number, answered)))
-            yield from (_block_row(task, FAILURE, number, told) for task in tasks.values())
+            told = pa.py_buffer(pickle.dumps(("split", number, deaths, answered)))
+            if answered != b"":
+                yield from (_block_row(task, NOTE, number, told) for task in tasks.values())
+            elif deaths:
+                yield _block_row(0, NOTE, number, told)
 
 
 def _block_row(task: int, unit: int, block: int, data: pa.Buffer) -> pa.RecordBatch:
@@ -245,14 +258,17 @@ def _block_row(task: int, unit: int, block: int, data: pa.Buffer) -> pa.RecordBa
 
 
 def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Rows) -> Rows:
-    """Yield what is told of the partition of this task; where units failed, one task tells of them and none reduces."""
+    """Yield what is told of the partition of this task; where units failed, none reduces. The first tells of units."""
     task = _task().partitionId()
     blocks = _blocks(task, rows)
-    first = next(blocks, None)
-    if first is not None and first[0] == FAILURE:
+    first, failed = next(blocks, None), False
+    while first is not None and first[0] == NOTE:
+        told = pickle.loads(first[1])
+        failed = failed or told[-1] != b""
         if task == 0:
-            failures = takewhile(lambda row: row[0] == FAILURE, chain([first], blocks))
-            yield from (_told_row(*pickle.loads(told)) for _, told in failures)
+            yield _told_row(*told)
+        first = next(blocks, None)
+    if failed:
         return
 
     def run() -> Any:
@@ -260,7 +276,8 @@ def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Row
         every = chain([] if first is None else [first], blocks)
         return load(spec).reduce(todo[task], (data for _, data in every), Path(scratch))
 
-    yield _told_row("reduce", todo[task], None if _hopeless(home) else attempt(run))
+    deaths = _deaths(home)
+    yield _told_row("reduce", todo[task], deaths, attempt(run) if deaths < MAX_TRIES else None)
 
 
 def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
@@ -275,15 +292,17 @@ def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
             yield batch["unit"][k].as_py(), batch["data"][k].as_buffer()
 
 
-def _told_row(step: str, number: int, answered: bytes | None) -> pa.RecordBatch:
-    columns = [pa.array([step]), pa.array([number], pa.int32()), pa.array([answered], pa.binary())]
-    return pa.RecordBatch.from_arrays(columns, names=["step", "number", "answered"])
+def _told_row(step: str, number: int, deaths: int, answered: bytes | None) -> pa.RecordBatch:
+    columns = [pa.array([value], pa.int32()) for value in (number, deaths)]
+    columns = [pa.array([step]), *columns, pa.array([answered], pa.binary())]
+    return pa.RecordBatch.from_arrays(columns, names=["step", "number", "deaths", "answered"])
 
 
 def _pass_on(name: str, tell: Any, rows: Iterator[Any]) -> None:
     """Tell what the reduce said; Spark has accumulators in this function, and not in those above."""
     for row in rows:
-        tell.add([(f"{name}: {row.step}", row.number, None if row.answered is None else bytes(row.answered))])
+        answered = None if row.answered is None else bytes(row.answered)
+        tell.add([(f"{name}: {row.step}", row.number, row.deaths, answered)])
 
 
 def _session(workers: int) -> SparkSession:

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from dataproc.disk import move, temporary
 from dataproc.exchange import Block
+
+
+class Numbered(NamedTuple):
+    """A unit of an exchange and its place among all, which its spill is named after; shown as the unit alone."""
+
+    number: int
+    unit: Any
+
+    def __str__(self) -> str:
+        return str(self.unit)
 
 
 def write_spill(path: Path, blocks: Iterable[Block]) -> None:

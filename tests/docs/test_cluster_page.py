@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -77,8 +79,7 @@ def test_spark_submit_gets_settings_before_the_script_and_ours_behind() -> None:
 
 @pytest.mark.needs("ray", "jsonschema")
 def test_the_cluster_is_what_rays_schema_takes() -> None:
-    import jsonschema
-
+    jsonschema: Any = importlib.import_module("jsonschema")
     spec = importlib.util.find_spec("ray")
     assert spec is not None
     assert spec.origin is not None

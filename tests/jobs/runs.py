@@ -45,3 +45,10 @@ def checksums(run: Path) -> dict[str, str]:
     return {
         str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()
     }
+
+
+def differences(found: dict[str, str], want: dict[str, str]) -> list[str]:
+    """Return what differs between the checksums of two runs, file by file; none when every file is the same."""
+    names = sorted(found.keys() | want.keys())
+    told = {name: "missing" if name not in found else "not wanted" if name not in want else "other" for name in names}
+    return [f"{name}: {told[name]}" for name in names if found.get(name) != want.get(name)]

@@ -135,7 +135,8 @@ def test_a_damaged_file_is_named(folder: Folder) -> None:
 
 
 def test_what_cannot_be_stored_does_not_end_the_run(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, failed = Folder.write_text, []
+    store = Folder.write_text
+    failed: list[str] = []
 
     def full_once(self: Folder, name: str, text: str) -> None:
         if not failed:

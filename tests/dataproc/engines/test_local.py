@@ -13,8 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dataproc.engines import Failed
+from dataproc.engines import Failed, Retried
 from dataproc.engines.local import LocalEngine, _reduce_partition, _split_unit
+from dataproc.engines.spills import Numbered
 from dataproc.engines.worker import MAX_TRIES
 from dataproc.errors import StorageError
 from dataproc.exchange import Rows
@@ -29,6 +30,7 @@ from tests.dataproc.engines.units import (
     fail_on_three,
     noted,
     numbers_once,
+    parted,
     spec,
     store,
     unsendable,
@@ -66,11 +68,14 @@ def test_what_cannot_be_stored_stops_the_others(engine: LocalEngine) -> None:
 
 
 def test_a_dead_worker_is_replaced_and_its_unit_run_again(engine: LocalEngine, tmp_path: Path) -> None:
-    assert sorted(engine.map("die once", partial(die_once, str(tmp_path)), range(5))) == [0, 1, 2, 3, 4]
+    outcomes, retried = parted(engine.map("die once", partial(die_once, str(tmp_path)), range(5)))
+    assert sorted(outcomes) == [0, 1, 2, 3, 4]
+    assert retried == [("die once", "2")]
 
 
 def test_a_unit_that_kills_its_worker_every_time_fails(engine: LocalEngine) -> None:
-    (failed,) = engine.map("die", die, [9])
+    *retried, failed = engine.map("die", die, [9])
+    assert retried == [Retried("die", 9, "exit code -9")] * (MAX_TRIES - 1)
     assert failed.error.startswith(f"die: the worker died {MAX_TRIES} times on 9, exit code -9.")
 
 
@@ -84,8 +89,9 @@ def test_a_worker_killed_in_an_exchange_leaves_no_trace(engine: LocalEngine, tmp
         "reduce": spec(reduce_fn=partial(die_reducing, str(tmp_path / "reduce"))),
     }.items():
         (tmp_path / name).mkdir()
-        assert sorted(engine.exchange(dying, range(3), str(tmp_path / name))) == WANT
-        assert (tmp_path / name / "tried-2").exists()
+        outcomes, retried = parted(engine.exchange(dying, range(3), str(tmp_path / name)))
+        assert sorted(outcomes) == WANT
+        assert retried == [(f"numbers: {name}", "2")]
 
 
 def test_exchange_skips_partitions_that_are_done(engine: LocalEngine, tmp_path: Path) -> None:
@@ -177,7 +183,7 @@ def test_spills_of_many_partitions_give_each_its_blocks(tmp_path: Path) -> None:
 
     many = replace(spec(source), num_partitions=51, piece_bytes=1)
     for unit in range(2):
-        _split_unit(many, str(tmp_path), (unit, unit))
+        _split_unit(many, str(tmp_path), Numbered(unit, unit))
     want = {
         partition: sorted(
             value

@@ -16,11 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataproc.engines import ENGINES, Failed, Resources, find_engine
+from dataproc.engines import ENGINES, Failed, find_engine
 from dataproc.engines.local import LocalEngine
+from dataproc.engines.spills import Numbered
 from dataproc.engines.worker import MAX_TRIES
 from dataproc.errors import ConfigError, StorageError
 from dataproc.exchange import Exchange, Rows
+from dataproc.resources import Resources
 from jobs.cli import EngineName
 from tests.dataproc.engines.units import (
     WANT,
@@ -32,6 +34,7 @@ from tests.dataproc.engines.units import (
     fail_on_three,
     noted,
     numbers_once,
+    parted,
     spec,
     store,
     unsendable,
@@ -81,8 +84,9 @@ def test_what_cannot_be_stored_stops_the_others(engine: RayEngine) -> None:
 
 @needs_ray
 def test_a_unit_whose_worker_is_killed_runs_again(engine: RayEngine, tmp_path: Path) -> None:
-    assert sorted(engine.map("die once", partial(die_once, str(tmp_path)), range(5))) == [0, 1, 2, 3, 4]
-    assert (tmp_path / "tried-2").exists()
+    outcomes, retried = parted(engine.map("die once", partial(die_once, str(tmp_path)), range(5)))
+    assert sorted(outcomes) == [0, 1, 2, 3, 4]
+    assert retried == [("die once", "2")]
 
 
 def count_and_die(folder: str, unit: int) -> None:
@@ -93,7 +97,8 @@ def count_and_die(folder: str, unit: int) -> None:
 
 @needs_ray
 def test_a_unit_that_kills_its_worker_every_time_fails(engine: RayEngine, tmp_path: Path) -> None:
-    (failed,) = engine.map("die", partial(count_and_die, str(tmp_path)), [9])
+    (failed,), retried = parted(engine.map("die", partial(count_and_die, str(tmp_path)), [9]))
+    assert retried == [("die", "9")] * (MAX_TRIES - 1)
     assert failed.error == (
         f"die: the worker died {MAX_TRIES} times on 9, WorkerCrashedError."
         " Give it more memory or fewer workers, or look at the unit."
@@ -199,8 +204,9 @@ def test_a_worker_killed_in_an_exchange_leaves_no_trace(engine: RayEngine, tmp_p
         "reduce": spec(reduce_fn=partial(die_reducing, str(tmp_path / "reduce"))),
     }.items():
         (tmp_path / name).mkdir()
-        assert sorted(engine.exchange(dying, range(3), str(tmp_path / name))) == WANT
-        assert (tmp_path / name / "tried-2").exists()
+        outcomes, retried = parted(engine.exchange(dying, range(3), str(tmp_path / name)))
+        assert sorted(outcomes) == WANT
+        assert retried == [(f"numbers: {name}", "2")]
 
 
 def lose_spills(folder: str, times: int, rows: Rows) -> Rows:
@@ -240,10 +246,10 @@ def no_such_file(path: Path, partition: int) -> Rows:
 def test_spills_that_others_hold_are_fetched(
     engine: RayEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reader is this process, which is made blind to the files; tests/jobs/test_engines.py has two disks."""
+    """The reader is this process, which is made blind to the files; test_ray_cluster.py has two disks."""
     from dataproc.engines import ray
 
-    spills = {number: ray._split_unit(spec(), str(tmp_path), "t", (number, number)) for number in range(3)}
+    spills = {number: ray._split_unit(spec(), str(tmp_path), "t", Numbered(number, number)) for number in range(3)}
     assert spills[1] == ray.Spill(1, "unit-00000001-t.spill", ray._node())
     want = [block.to_pybytes() for block in ray._blocks("x", tmp_path, spills, 1)]
     monkeypatch.setattr(ray, "read_spill", no_such_file)

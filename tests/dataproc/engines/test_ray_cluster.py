@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dataproc.engines import Resources, find_engine
+from dataproc.engines import find_engine
 from dataproc.exchange import Rows
+from dataproc.resources import Resources
 from tests.dataproc.engines.units import WANT, numbers, spec
 from tests.disks import disk
 from tests.ray_cluster import two_nodes

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, cast
 import pyarrow as pa
 import pytest
 
-from dataproc.engines import Failed, Resources, find_engine
+from dataproc.engines import Failed, find_engine
 from dataproc.engines.worker import MAX_TRIES
 from dataproc.errors import ConfigError, DataprocError, StorageError
 from dataproc.exchange import Rows
+from dataproc.resources import Resources
 from tests.dataproc.engines.units import (
     WANT,
     die,
@@ -31,6 +32,7 @@ from tests.dataproc.engines.units import (
     fail_on_three,
     noted,
     numbers,
+    parted,
     spec,
     store,
     unsendable,
@@ -87,7 +89,8 @@ def die_on_nine(folder: str, unit: int) -> int:
 
 
 def test_deaths_are_tried_again_and_stop_nothing(engine: SparkEngine, tmp_path: Path) -> None:
-    outcomes = list(engine.map("die", partial(die_on_nine, str(tmp_path)), range(12)))
+    outcomes, retried = parted(engine.map("die", partial(die_on_nine, str(tmp_path)), range(12)))
+    assert sorted(retried) == [("die", "2"), *[("die", "9")] * (MAX_TRIES - 1)]
     (failed,) = (one for one in outcomes if isinstance(one, Failed))
     assert failed.unit == 9
     assert failed.error == (
@@ -165,16 +168,18 @@ def test_deaths_in_an_exchange_leave_no_trace(engine: SparkEngine, tmp_path: Pat
     for folder in ("split", "reduce"):
         (tmp_path / folder).mkdir()
     deadly = spec(partial(die_splitting, str(tmp_path / "split")), partial(die_reducing, str(tmp_path / "reduce")))
-    assert sorted(engine.exchange(deadly, range(3), str(tmp_path))) == WANT
-    assert len(list(tmp_path.glob("*/tried-2"))) == 2
+    outcomes, retried = parted(engine.exchange(deadly, range(3), str(tmp_path)))
+    assert sorted(outcomes) == WANT
+    assert sorted(retried) == [("numbers: reduce", "2"), ("numbers: split", "2")]
 
 
 def test_deaths_without_end_fail_their_unit_or_partition(engine: SparkEngine, tmp_path: Path) -> None:
-    (failed,) = engine.exchange(spec(die_in_split), range(3), str(tmp_path))
+    (failed,), retried = parted(engine.exchange(spec(die_in_split), range(3), str(tmp_path)))
+    assert retried == [("numbers: split", "1")] * (MAX_TRIES - 1)
     assert failed.error.startswith(
         f"numbers: split: the worker died {MAX_TRIES} times on 1, as its executor's log tells. Give"
     )
-    outcomes = list(engine.exchange(spec(numbers, die_in_partition_of_zero), range(3), str(tmp_path)))
+    outcomes, _ = parted(engine.exchange(spec(numbers, die_in_partition_of_zero), range(3), str(tmp_path)))
     (failed,) = (one for one in outcomes if isinstance(one, Failed))
     assert failed.error.startswith(
         f"numbers: reduce: the worker died {MAX_TRIES} times on 0, as its executor's log tells. Give"
@@ -246,7 +251,7 @@ def test_a_job_that_spark_gives_up_is_one_sentence(engine: SparkEngine) -> None:
 
 
 def test_units_with_a_gpu_are_refused(engine: SparkEngine) -> None:
-    with pytest.raises(ConfigError, match=r"score: units must ask for no GPU on Spark, got 1. Run this step with"):
+    with pytest.raises(ConfigError, match=r"score: units must ask for no GPU on Spark, got 1. Take --engine ray or"):
         list(engine.map("score", double, [1], Resources(gpus=1)))
 
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from dataproc.engines import Retried
 from dataproc.errors import ShardError, StorageError
 from dataproc.exchange import Exchange, Rows
 
 SCHEMA = pa.schema([("partition", pa.int32()), ("value", pa.int64())])
+
+
+def parted(outcomes: Iterable[Any]) -> tuple[list[Any], list[tuple[str, str]]]:
+    """Return what the units gave, and the units, with their step, that were run again."""
+    every = list(outcomes)
+    retried = [one for one in every if isinstance(one, Retried)]
+    return [one for one in every if one not in retried], [(one.step, str(one.unit)) for one in retried]
 
 
 def double(unit: int) -> int:
