@@ -79,11 +79,12 @@ def remove_leftovers(folder: Path) -> None:
     """Remove files in the making below a folder whose process, of this machine, is gone: they fill disks."""
     for path in folder.rglob("making-*"):
         pid = re.match(r"making-\w*-(\d+)-", path.name)
-        if pid and path.name.startswith(_mine(int(pid[1]))) and not _alive(int(pid[1])):
+        if pid and path.name.startswith(_mine(int(pid[1]))) and not alive(int(pid[1])):
             path.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Say whether a process of this machine is there."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

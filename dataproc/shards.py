@@ -1,7 +1,7 @@
 """Manifests: which parts of a dataset are done, what they hold, and which config made them.
 
     manifests/<dataset>/dataset.json          fingerprint, what it was made from, number of parts
-    manifests/<dataset>/part-00000003.json    files with bytes, rows and block checksums; counters; seconds
+    manifests/<dataset>/part-00000003.json    files with bytes, rows and block checksums; counters; seconds; worker
 
 A part is done when its entry exists, and the entry is written after the data is in place. Resuming a dataset with
 another fingerprint is an error that names the keys that differ.
@@ -10,10 +10,12 @@ another fingerprint is an error that names the keys that differ.
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from dataproc.config import canonical_json, fingerprint
@@ -40,13 +42,17 @@ class File:
 
 @dataclass(frozen=True)
 class Entry:
-    """One done part: `counters` are what the part adds to the run's figures; seconds are wall time, never compared."""
+    """One done part: `counters` are what the part adds to the run's figures.
+
+    `seconds` are wall time, and `worker` is HOST:PID of the process that made it; neither is ever compared.
+    """
 
     part: int
     fingerprint: str
     files: tuple[File, ...]
     counters: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    worker: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,7 @@ class Dataset:
             tuple(File.of(self.folder, name, rows) for name, rows in files.items()),
             counters,
             seconds,
+            f"{platform.node()}:{os.getpid()}",
         )
         self.folder.write_text(entry_name(self.name, part), json.dumps(asdict(entry), sort_keys=True) + "\n")
         return entry
@@ -192,3 +199,11 @@ def stages_made_from(stages: Mapping[str, Stage]) -> dict[str, Any]:
 def library_versions(*names: str) -> dict[str, str]:
     """Return versions of distributions that can change bytes; pyarrow, which writes every part, is always in."""
     return {name: version(name) for name in sorted({"pyarrow", *names})}
+
+
+def own_version() -> str:
+    """Return the version of this project, "" where it is not installed: a cluster may run it from a bare folder."""
+    try:
+        return version("dataproc-llm")
+    except PackageNotFoundError:
+        return ""

@@ -114,14 +114,36 @@ def resume(run: RunArgument, engine: EngineOption = EngineName.local, workers: W
 
 
 @app.command()
-def report(run: RunArgument) -> None:
-    """Print the funnel and write report/index.html anew."""
+def status(
+    run: RunArgument,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show it anew every two seconds while the run goes on.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Tell from another terminal or machine how far a run is: units, pace, time left, failures; by its events alone."""
     from dataproc.storage import Folder
+    from jobs.status import Watch, show
+
+    watch = Watch(Folder(run))
+    if json:
+        typer.echo(watch.to_json())
+    else:
+        show(watch, console, follow=follow)
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Print the funnel and where the time went, and write report/index.html anew."""
+    from dataproc.storage import Folder
+    from jobs import times
+    from jobs.funnel import read_funnel
     from jobs.report import write_report
 
     folder = Folder(run)
     write_report(folder)
     _finish(folder)
+    console.print(times.render(times.read_times(folder, read_funnel(folder))))
 
 
 @app.command()

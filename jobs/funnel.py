@@ -290,7 +290,7 @@ def _bucket_table(funnel: Funnel) -> Table:
     return table
 
 
-def share(part: int, whole: int) -> str:
+def share(part: float, whole: float) -> str:
     """Return a share in percent that never rounds something to nothing, or less than all to all.
 
     Example: share(1, 8) == "12.5%", share(1, 10**6) == "<0.1%", share(10**6 - 1, 10**6) == ">99.9%".

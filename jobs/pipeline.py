@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Callable, Set
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,12 @@ from fsspec.core import has_magic
 from dataproc.engines import find_engine
 from dataproc.errors import ConfigError, InputError, ResumeError, ShardError, suggest
 from dataproc.inputs import Inputs, Unit, plan_units
-from dataproc.shards import Dataset, description_name, library_versions, read_description
+from dataproc.shards import Dataset, description_name, library_versions, own_version, read_description
 from dataproc.storage import Folder, block_checksums
 from dataproc.tables import read_groups, write_parquet
 from jobs.dedup import declare_dedup, run_dedup
 from jobs.documents import Located, declare_documents, run_documents
+from jobs.events import EVENTS, EventLog, session
 from jobs.funnel import FORMAT, read_recipe, read_record
 from jobs.lines import declare_lines, run_lines
 from jobs.lookup import DROPPED
@@ -60,7 +60,7 @@ DECLARE: dict[str, Callable[[Run], Dataset | None]] = {
 }
 """What each step's dataset is made from, as a check of what the folder holds; None where the recipe leaves it out."""
 
-WRITTEN = (*READS, "dropped", "manifests", "mixture.json", "report", "run.json")
+WRITTEN = (*READS, "dropped", EVENTS, "manifests", "mixture.json", "report", "run.json")
 """What a run writes at the top of its folder, next to units.parquet."""
 
 SAMPLE = Path(__file__).parent / "sample" / "crawl"
@@ -121,14 +121,25 @@ def run_pipeline(
         run = Run(folder, order.recipe, started, progress, inputs.units.num_rows)
         _write_units(run, inputs)
         declared = _declare(run, stale)
-        if reuse is not None:
-            for dataset in declared:
-                if _reuse(dataset, Folder(reuse)):
-                    run.worked = True
-                    progress.say(f"{dataset.name}: taken from {reuse}")
         folder.remove_leftovers()
-        _write_record(run, order)
-        _run_steps(run, inputs)
+        run.log = EventLog(folder)
+        with session(
+            run.log,
+            crawl=order.crawl,
+            recipe=order.recipe_name,
+            engine=engine,
+            workers=workers,
+            units=run.num_parts,
+            steps=[name for name in READS if any(dataset.name == name for dataset in declared)],
+        ):
+            if reuse is not None:
+                for dataset in declared:
+                    if _reuse(dataset, Folder(reuse)):
+                        run.worked = True
+                        progress.say(f"{dataset.name}: taken from {reuse}")
+            _write_record(run, order)
+            _run_steps(run, inputs)
+        folder.remove_scratch()
         if not run.worked:
             progress.say(f"{folder.url} was finished: nothing was left to do.")
 
@@ -167,7 +178,6 @@ def _run_steps(run: Run, inputs: Inputs) -> None:
     run_tokens(run)
     write_report(run.folder)  # first: it says why, should nothing be left to mix
     run_mixture(run)
-    run.folder.remove_scratch()
 
 
 def _write_units(run: Run, inputs: Inputs) -> None:
@@ -243,7 +253,7 @@ def _write_record(run: Run, order: Order) -> None:
         "seed": order.recipe.seed,
         "fingerprints": run.fingerprints,
         "versions": {
-            "dataproc-llm": version("dataproc-llm"),
+            "dataproc-llm": own_version(),
             "python": platform.python_version(),
             **library_versions("numpy", "numba"),
         },

@@ -2,112 +2,89 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from jobs.events import Event
+from jobs.run_state import Step, duration, seconds_of
 
 PLAIN_EVERY_S = 10.0
 
-
-@dataclass
-class Step:
-    """What a running step has done so far."""
-
-    name: str
-    units: int
-    done: int = 0
-    rows_in: int = 0
-    rows_kept: int = 0
-    bytes: int = 0
-    retried: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def line(self) -> str:
-        """Return the figures in one line."""
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        parts = (
-            [f"{self.rows_in / seconds:,.0f} docs/s", f"{self.bytes / seconds / 1e6:,.1f} MB/s"] if self.rows_in else []
-        )
-        if self.rows_in and self.rows_kept != self.rows_in:
-            parts.append(f"{self.rows_kept / self.rows_in:.1%} kept")
-        if self.retried:
-            parts.append(f"{self.retried:,} tried again")
-        return ", ".join(parts)
-
-    def left(self) -> str:
-        """Return the time left by the pace so far."""
-        if not self.done:
-            return "?"
-        seconds = (time.monotonic() - self.started) / self.done * (self.units - self.done)
-        return (
-            f"{seconds / 3600:.1f} h"
-            if seconds > 5400
-            else f"{seconds / 60:.1f} min"
-            if seconds > 90
-            else f"{seconds:.0f} s"
-        )
+COLUMNS = (
+    TextColumn("{task.description:<22}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TextColumn("{task.fields[line]}"),
+    TimeRemainingColumn(),
+)
 
 
 class ProgressDisplay:
-    """Shows one step at a time on a console."""
+    """Shows the events of one step at a time on a console."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._step: Step | None = None
+        self._bar: tuple[Progress, TaskID] | None = None
+        self._shown = 0.0
 
-    @contextmanager
-    def step(self, name: str, units: int) -> Iterator[tuple[Callable[[int, int, int], None], Callable[[], None]]]:
-        """Give advance(rows_in, rows_kept, bytes) for each unit that ends, and retried() for each that is run again."""
-        step = Step(name, units)
-        show = self._bar(step) if self.console.is_terminal else self._lines(step)
-        with show as refresh:
+    def show(self, event: Event) -> None:
+        """Take in an event of a step: its start, its units, its end; others are passed over."""
+        now = seconds_of(event)
+        if event["event"] == "step_started":
+            self._start(Step(event["step"], event["units"] - event["done"], started=now))
+        elif self._step is None or event.get("step") != self._step.name:
+            return
+        elif event["event"] == "step_ended":
+            self._end(self._step, now)
+        else:
+            self._step.add(event)
+            self._refresh(self._step, now)
 
-            def advance(rows_in: int, rows_kept: int, size: int) -> None:
-                step.done += 1
-                step.rows_in += rows_in
-                step.rows_kept += rows_kept
-                step.bytes += size
-                refresh()
+    def _start(self, step: Step) -> None:
+        self._step, self._shown = step, step.started or 0.0
+        if self.console.is_terminal:
+            progress = Progress(*COLUMNS, console=self.console)
+            self._bar = (progress, progress.add_task(step.name, total=step.units, line=""))
+            progress.start()
 
-            def retried() -> None:
-                step.retried += 1
-                refresh()
+    def _refresh(self, step: Step, now: float) -> None:
+        if self._bar is not None:
+            progress, task = self._bar
+            progress.update(task, completed=step.done, line=figures(step, now))
+        elif now - self._shown >= PLAIN_EVERY_S and step.done < step.units:
+            self._shown = now
+            left = step.left_s(now)
+            parts = [_units(step), figures(step, now), "? left" if left is None else f"{duration(left)} left"]
+            self.say(f"{step.name}: {', '.join(part for part in parts if part)}")
 
-            yield advance, retried
-
-    @contextmanager
-    def _bar(self, step: Step) -> Iterator[Callable[[], None]]:
-        columns = (
-            TextColumn("{task.description:<22}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[line]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console) as progress:
-            task = progress.add_task(step.name, total=step.units, line="")
-            yield lambda: progress.update(task, completed=step.done, line=step.line())
-
-    @contextmanager
-    def _lines(self, step: Step) -> Iterator[Callable[[], None]]:
-        shown = time.monotonic()
-
-        def refresh() -> None:
-            nonlocal shown
-            if time.monotonic() - shown >= PLAIN_EVERY_S and step.done < step.units:
-                shown = time.monotonic()
-                self.say(f"{step.name}: {step.done:,} of {step.units:,} units, {step.line()}, {step.left()} left")
-
-        yield refresh
-        seconds = time.monotonic() - step.started
-        self.say(
-            f"{step.name}: {step.done:,} of {step.units:,} units in {seconds:.1f} s"
-            + (f", {step.line()}" if step.line() else "")
-        )
+    def _end(self, step: Step, now: float) -> None:
+        self._step = None
+        if self._bar is not None:
+            self._bar[0].stop()
+            self._bar = None
+            return
+        told = figures(step, now)
+        self.say(f"{step.name}: {_units(step)} in {step.seconds(now):.1f} s" + (f", {told}" if told else ""))
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
         self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def _units(step: Step) -> str:
+    return f"{step.done:,} of {step.units:,} units"
+
+
+def figures(step: Step, now: float) -> str:
+    """Return the pace and the share kept in one line, and what went wrong; "" when there is nothing to tell."""
+    parts = []
+    if step.rows_in:
+        parts = [f"{step.docs_per_s(now):,.0f} docs/s", f"{step.megabytes_per_s(now):,.1f} MB/s"]
+    if step.rows_kept != step.rows_in:
+        parts.append(f"{step.rows_kept / step.rows_in:.1%} kept")
+    if step.failed:
+        parts.append(f"{step.failed:,} failed")
+    if step.retried:
+        parts.append(f"{step.retried:,} tried again")
+    return ", ".join(parts)

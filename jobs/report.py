@@ -7,31 +7,20 @@ are hostile, so everything is escaped. Figures are those of the manifests; docum
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from dataproc.shards import Dataset
 from dataproc.storage import Folder
 from jobs.funnel import Funnel, number, read_funnel, read_record, share
-from jobs.lookup import parts_done
 from jobs.report_documents import count_languages, largest_clusters, pick_dropped, pick_kept
 from jobs.report_histograms import draw_histograms
+from jobs.run_state import duration
+from jobs.times import read_times
 
 TEMPLATE = "report_template.html"
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Time of all workers together that a stage took; `rows` are the documents that it saw."""
-
-    step: str
-    stage: str
-    rows: int
-    seconds: float
 
 
 def write_report(folder: Folder) -> None:
@@ -52,7 +41,7 @@ def _html(folder: Folder, funnel: Funnel) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count="{:,}".format, short=short, number=number, readable=readable)
+    environment.filters.update(count="{:,}".format, short=short, number=number, readable=readable, duration=duration)
     environment.globals["share"] = share
     languages, language_parts = count_languages(folder, funnel)
     return environment.get_template(TEMPLATE).render(
@@ -64,7 +53,7 @@ def _html(folder: Folder, funnel: Funnel) -> str:
         language_parts=language_parts,
         clusters=largest_clusters(folder, funnel),
         histograms=draw_histograms(folder, funnel),
-        timings=list(_timings(folder, funnel)),
+        times=read_times(folder, funnel),
     )
 
 
@@ -83,35 +72,6 @@ def _reasons(folder: Folder, funnel: Funnel) -> list[dict[str, Any]]:
         if rule.dropped
     ]
     return sorted(reasons, key=lambda reason: (-reason["dropped"], reason["stage"], reason["rule"]))
-
-
-def _timings(folder: Folder, funnel: Funnel) -> Iterator[Timing]:
-    """Yield the time of the steps that go document by document; those that regroup documents are not timed by stage."""
-    steps = {step.name: step for step in funnel.steps}
-    for name in ("documents", "signatures", "scores", "buckets"):
-        if name in steps:
-            step = steps[name]
-            stages = {stage.name: (stage.rows_in, stage.seconds) for stage in step.stages if stage.seconds}
-            rows, seconds = step.rows_in, step.seconds
-        else:
-            rows, seconds, stages = _sidecar_times(folder, name)
-        yield from (Timing(name, stage, *values) for stage, values in stages.items())
-        rest = seconds - sum(spent for _, spent in stages.values())
-        if rest > 0:
-            yield Timing(name, "reading, writing and the rest" if stages else "all", rows, rest)
-
-
-def _sidecar_times(folder: Folder, name: str) -> tuple[int, float, dict[str, tuple[int, float]]]:
-    """Return the documents and seconds of a step that drops nothing, and the same for each of its stages."""
-    rows, seconds = 0, 0.0
-    stages: dict[str, tuple[int, float]] = {}
-    for entry in Dataset(folder, name, {}, None).entries() if parts_done(folder, name) else ():
-        rows += entry.counters["rows_in"]
-        seconds += entry.seconds
-        for stage, values in entry.counters.get("stages", {}).items():
-            before = stages.get(stage, (0, 0.0))
-            stages[stage] = (before[0] + values["rows_in"], before[1] + values["seconds"])
-    return rows, seconds, stages
 
 
 def short(value: float) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataproc.engines import Engine, Failed, Retried
+from dataproc.engines import Engine, Retried
 from dataproc.errors import ShardError
 from dataproc.exchange import Exchange, Rows
 from dataproc.resources import ANY, Resources
 from dataproc.shards import Dataset, Entry, read_description
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name
+from jobs.events import ERROR_CHARS, EventLog, new_event
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe
 
@@ -35,6 +36,8 @@ class Run:
     fingerprints: dict[str, str] = field(default_factory=dict)
     worked: bool = False
     """Whether any part was missing, and made or taken from another run."""
+    log: EventLog | None = None
+    """Where events are stored; they are shown in any case."""
 
     def dataset(
         self, name: str, made_from: Mapping[str, Any], reads: Sequence[str], parts: int | None = None
@@ -67,7 +70,9 @@ class Run:
         every = range(self.num_parts) if units is None else units
         todo = [unit for unit in every if getattr(unit, "part", unit) not in done]
         if todo:
-            self._collect(dataset.name, len(todo), self.engine.map(dataset.name, task, todo, resources))
+            self._collect(dataset.name, len(done), len(todo), self.engine.map(dataset.name, task, todo, resources))
+        else:
+            self.tell("step_skipped", step=dataset.name, units=len(done))
 
     def regroup(self, dataset: Dataset, spec: Exchange, units: Sequence[Any]) -> None:
         """Run the exchange whose sink fills the dataset; done parts stay. Raises ShardError when units failed."""
@@ -75,35 +80,59 @@ class Run:
         if len(done) < spec.num_partitions:
             scratch = self.folder.scratch(f"exchange/{dataset.name.replace('/', '-')}-{dataset.fingerprint}")
             outcomes = self.engine.exchange(spec, units, str(scratch), frozenset(done))
-            self._collect(dataset.name, spec.num_partitions - len(done), outcomes)
+            self._collect(dataset.name, len(done), spec.num_partitions - len(done), outcomes)
             shutil.rmtree(scratch, ignore_errors=True)  # else a run needs the disk of all its exchanges together
+        else:
+            self.tell("step_skipped", step=dataset.name, units=len(done))
 
-    def _collect(self, name: str, units: int, outcomes: Iterator[Any]) -> None:
+    def tell(self, kind: str, **values: Any) -> None:
+        """Show an event, and store it."""
+        event = new_event(kind, **values)
+        self.progress.show(event)
+        if self.log is not None:
+            self.log.add(event)
+
+    def _collect(self, name: str, done: int, units: int, outcomes: Iterator[Any]) -> None:
         failures = []
         self.worked = True
-        with self.progress.step(name, units) as (advance, retried):
+        self.tell("step_started", step=name, units=done + units, done=done)
+        try:
             for outcome in outcomes:
-                if isinstance(outcome, Retried):
-                    retried()
-                elif isinstance(outcome, Failed):
-                    failures.append(outcome)
+                if isinstance(outcome, Entry):
+                    self._tell_end(name, outcome)
+                elif isinstance(outcome, Retried):
+                    self.tell("unit_retried", step=name, unit=_name_of(outcome.unit), error=outcome.error)
                 else:
-                    counters = outcome.counters
-                    advance(
-                        counters.get("rows_in", 0),
-                        counters.get("rows_kept", counters.get("rows_in", 0)),
-                        counters.get("bytes", 0),
-                    )
+                    failures.append(outcome)
+                    self.tell("unit_failed", step=name, unit=_name_of(outcome.unit), error=outcome.error[:ERROR_CHARS])
+        finally:
+            self.tell("step_ended", step=name)
         if failures:
-            told = "\n".join(
-                f"  {getattr(failure.unit, 'part', failure.unit)}: {failure.error}"
-                for failure in failures[:SHOWN_FAILURES]
-            )
+            told = "\n".join(f"  {_name_of(failure.unit)}: {failure.error}" for failure in failures[:SHOWN_FAILURES])
             trace = next((failure.trace for failure in failures if failure.trace), "")
             raise ShardError(
                 f"{name}: {len(failures)} of {units} units failed; the others are done and a resume keeps them.\n{told}"
                 + (f"\n{trace}" if trace else "")
             )
+
+    def _tell_end(self, name: str, entry: Entry) -> None:
+        rows_in = entry.counters.get("rows_in", 0)
+        self.tell(
+            "unit_ended",
+            step=name,
+            unit=entry.part,
+            rows_in=rows_in,
+            rows_kept=entry.counters.get("rows_kept", rows_in),
+            bytes=entry.counters.get("bytes", 0),
+            seconds=round(entry.seconds, 3),
+            worker=entry.worker,
+        )
+
+
+def _name_of(unit: Any) -> Any:
+    """Return the part number of a unit, or the unit where that is one; a split has both, and its number comes first."""
+    unit = unit[0] if isinstance(unit, tuple) else unit
+    return getattr(unit, "part", unit)
 
 
 @dataclass(frozen=True)

@@ -84,4 +84,4 @@ def test_leftovers_of_killed_processes_are_removed_and_others_are_not(tmp_path: 
         remove_leftovers(tmp_path)
         assert sorted(tmp_path.iterdir()) == sorted([elsewhere, tmp_path / "exchange", tmp_path / "making-up", mine])
     assert list((tmp_path / "exchange").iterdir()) == []
-    assert disk._alive(1)  # init: alive, and perhaps not ours
+    assert disk.alive(1)  # init: alive, and perhaps not ours
