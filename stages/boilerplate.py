@@ -84,8 +84,8 @@ def boilerplate(batch: pa.RecordBatch, config: Boilerplate) -> pa.RecordBatch:
 
     batch: N rows, needs `text` (string or large_string). A text without boilerplate stays as it is, as do dropped ones;
     what is left of another has no white space around it. One that is nothing else is dropped as `empty` if no limit
-    dropped it before. Example: "We use cookies.\nOne.\n\nTwo.\nPrivacy policy" becomes "One.\n\nTwo.", with
-    boilerplate_lines 2, boilerplate_share 0.5, boilerplate_cut 2.
+    dropped it before. Example: with max_share 0.5, "We use cookies.\nOne.\n\nTwo.\nPrivacy policy" becomes
+    "One.\n\nTwo.", with boilerplate_lines 2, boilerplate_share 0.5, boilerplate_cut 2.
     """
     from dataproc.kernels.line_cuts import cut_lines
     from dataproc.kernels.line_rules import contains_any

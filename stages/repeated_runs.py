@@ -49,8 +49,8 @@ class RepeatedRuns(Stage):
 def repeated_runs(batch: pa.RecordBatch, config: RepeatedRuns) -> pa.RecordBatch:
     """Add run_repeats and run_period (int64), the longest run and how many pieces repeat in it, and mark rows above.
 
-    batch: N rows, needs `text` (string or large_string). A text without pieces has 0 and 0, one in which nothing repeats
-    1 and 1. Example: "a - a - a - b" has 3 repeats of period 2.
+    batch: N rows, needs `text` (string or large_string). A text without pieces has 0 and 0, one in which
+    nothing repeats 1 and 1. Example: "a - a - a - b" has 3 repeats of period 2.
     """
     from dataproc.kernels.hashing import hash_slices
     from dataproc.kernels.pieces import split_pieces

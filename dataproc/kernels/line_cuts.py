@@ -1,4 +1,4 @@
-"""A text without some of its lines, the others as they were: indentation and blank lines stay."""
+"""Lines without white space at their ends, and a text without some of its lines, the others as they were."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dataproc.kernels.buffers import frozen
+from dataproc.kernels.char_classes import SPACE, tables
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.lines import NEWLINE, Lines
+from dataproc.kernels.utf8 import decode
 
 
 def cut_lines(lines: Lines, cut: npt.NDArray[np.bool_]) -> pa.Array:
@@ -23,6 +25,30 @@ def cut_lines(lines: Lines, cut: npt.NDArray[np.bool_]) -> pa.Array:
     return pa.LargeStringArray.from_buffers(
         len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(out[: offsets[-1]].copy())
     )
+
+
+def trim_ends(lines: Lines) -> Lines:
+    """Return the lines without white space at their ends, which cut citations leave; a line may be empty."""
+    return lines._replace(ends=frozen(_trimmed(lines.data, lines.starts, lines.ends, tables().classes)))
+
+
+@kernel
+def _trimmed(
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.uint8],
+) -> npt.NDArray[np.int64]:
+    out = ends.copy()
+    for line in range(len(starts)):
+        while out[line] > starts[line]:
+            at = out[line] - 1
+            while at > starts[line] and data[at] & 0xC0 == 0x80:  # back to the first byte of the last character
+                at -= 1
+            if classes[decode(data, at, out[line])[0]] != SPACE:
+                break
+            out[line] = at
+    return out
 
 
 @kernel
