@@ -24,6 +24,7 @@ from stages.refinedweb_lines import RefinedwebLines
 from stages.repeated_runs import RepeatedRuns
 from stages.score import Score
 from stages.threshold import Threshold
+from stages.unigram_divergence import UnigramDivergence
 from stages.url_filter import UrlFilter
 
 STAGES: dict[str, type[Stage]] = {
@@ -45,5 +46,6 @@ STAGES: dict[str, type[Stage]] = {
     "repeated_runs": RepeatedRuns,
     "score": Score,
     "threshold": Threshold,
+    "unigram_divergence": UnigramDivergence,
     "url_filter": UrlFilter,
 }
