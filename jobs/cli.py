@@ -185,7 +185,9 @@ def train_classifier(
 
 @app.command()
 def build_unigrams(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Folder of a run, or JSON Lines, Parquet or WET files.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Folder of a run, or JSON Lines, Parquet or WET files.")
+    ],
     language: Annotated[str, typer.Option(help="Language of the texts; of a run, its documents in that language.")],
     out: Annotated[Path, typer.Option(help="File to write: .tsv or .tsv.gz.")],
     max_words: Annotated[int, typer.Option(min=1, help="Most frequent words kept.")] = 131072,

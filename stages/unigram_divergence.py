@@ -37,7 +37,7 @@ class UnigramDivergence(Stage):
 
     references: Annotated[dict[str, str], AfterValidator(by_code)] = Field({"eng": "eng"})
     """By language, a shipped reference or the path of a file of `dataproc build-unigrams`."""
-    max_divergence: Ratio = 5.0
+    max_divergence: Ratio = 6.0
     """Greatest divergence, nats; null only measures. A reference's file has quantiles to choose from."""
     languages: Annotated[dict[str, Ratio], AfterValidator(by_code)] = Field({})
     """Other limits for single languages; null turns the rule off there. Example: {"de": 5.5}"""

@@ -70,9 +70,7 @@ def read_unigrams(name: str) -> Unigrams:
             raise ValueError(f"format {about['format']}")
         pairs = [line.split("\t") for line in rest.splitlines()]
         words, counts = tuple(word for word, _ in pairs), np.array([int(count) for _, count in pairs], np.int64)
-        return Unigrams(
-            about["language"], about["documents"], about["words"], words, counts, dict(about["divergence"])
-        )
+        return Unigrams(about["language"], about["documents"], about["words"], words, counts, dict(about["divergence"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"unigrams {path} must be as `dataproc build-unigrams` writes them, got: {error!r}. Build it again."
