@@ -62,11 +62,11 @@ def assets() -> dict[str, str]:
 
 @cache
 def limits(rule: str) -> dict[str, float | None]:
-    """Return the limit of each language, ISO 639-3, for one rule of a rule set; None = off.
+    """Return the limit of each language, ISO 639-3, for one rule of a rule set; None = off. Other rules have none.
 
     Example: limits("max_dup_lines")["ces"] == 0.311
     """
-    own: dict[str, float | None] = {row["language"]: float(row[rule]) for row in _rows()}
+    own: dict[str, float | None] = {row["language"]: float(row[rule]) for row in _rows() if rule in row}
     by_words = "mean_word_length" in rule or (rule.startswith("max_dup_") and rule.endswith("grams"))
     return own | dict.fromkeys(CHARACTERS_ARE_WORDS) if by_words else own
 

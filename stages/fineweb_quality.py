@@ -9,7 +9,7 @@ Three variants; the first two since the paper and the released code differ:
   E.4; lines of up to 30 characters are short; a limit of new lines per word, of which the paper says nothing.
 - `paper` (section 3.6): 10% of characters in repeated lines; shorter than 30 characters is short; no such limit.
 - `fineweb2` (fineweb-2-pipeline.py of FineWeb-2): 10% of characters in repeated lines, short lines are let pass, and
-  the other two limits are those of each language (`stages.fineweb2`), which stand before those of the fields.
+  the other two limits are those of each language (`stages.fineweb2`), which stand before the number in the field.
 
 In all, a document whose value is just the limit is kept; the paper's text drops it. So did the code of April 2024, by
 which FineWeb was first made; it also took blank lines into the first two shares, and as marks . ? ! and the straight
@@ -84,8 +84,8 @@ class FinewebQuality(Stage):
 
     def own_limits(self, rule: str) -> dict[str, float | None]:
         """Return the limits of one rule that languages have of their own; None = off."""
-        by_file = self.variant == "fineweb2" and rule in ("min_line_punct", "max_newline_ratio")
-        published = fineweb2.limits(rule) if by_file else {}
+        on = self.variant == "fineweb2" and getattr(self, rule) is not None
+        published = fineweb2.limits(rule) if on else {}
         return published | {language: own[rule] for language, own in self.languages.items() if rule in own}
 
     def contract(self) -> Contract:

@@ -12,7 +12,7 @@ Three variants:
 - `datatrove` (gopher_quality_filter.py of datatrove 0.10): the share of words with a letter is taken of pieces
   (`dataproc.kernels.pieces`), among which each punctuation mark counts against a text, as among datatrove's tokens.
 - `fineweb2`: the same, and FineWeb-2's stop words, mean word lengths and shares of words with a letter by language
-  (`stages.fineweb2`), which stand before those of the fields.
+  (`stages.fineweb2`), which stand before the number in the field.
 
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1. Deviations: the rules are for English, so
 stop words are asked for only where the language has a list, and the mean word length is not held against languages
@@ -151,8 +151,8 @@ class GopherQuality(Stage):
             "min_mean_word_length": [language for language, length in mean_word_lengths().items() if length < 3.5],
             "max_mean_word_length": [language for language, length in mean_word_lengths().items() if length > 9],
         }
-        by_file = self.variant == "fineweb2" and rule in (*outside, "min_alpha_words")
-        published = fineweb2.limits(rule) if by_file else {}
+        on = self.variant == "fineweb2" and getattr(self, rule) is not None
+        published = fineweb2.limits(rule) if on else {}
         return (
             dict.fromkeys(outside.get(rule, ()))
             | published

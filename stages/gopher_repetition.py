@@ -8,7 +8,7 @@ In languages written without spaces each character is a word, and five of them i
 sample crawl, in 16 of 27 Japanese help pages too often): there the limits of repeated n-grams do not apply.
 
 In variant `fineweb2` lines and n-grams have FineWeb-2's limits by language (`stages.fineweb2`), which stand before
-those of the fields; paragraphs and characters in repeated lines have none (`fineweb_quality` asks for the latter).
+the number in the field; paragraphs and characters in repeated lines have none (`fineweb_quality` asks for the latter).
 
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1, table A1. Differences to datatrove 0.10, which
 breaks ties and overlaps the same way: it takes punctuation marks for words, compares lines with the white space around
@@ -110,7 +110,8 @@ class GopherRepetition(Stage):
     def own_limits(self, rule: str) -> dict[str, float | None]:
         """Return the limits of one rule that languages have of their own; None = off."""
         exempt = CHARACTERS_ARE_WORDS if rule.startswith("max_dup_") and rule.endswith("grams") else ()
-        published = fineweb2.limits(rule) if self.variant == "fineweb2" and rule not in VARIANTS["fineweb2"] else {}
+        on = self.variant == "fineweb2" and getattr(self, rule) is not None
+        published = fineweb2.limits(rule) if on else {}
         return (
             dict.fromkeys(exempt)
             | published
