@@ -21,7 +21,7 @@ SLOW ?=
 TEST_WORKERS ?= 2
 ARGS ?=
 # make bench
-NAME ?= signatures tokenizers sample
+NAME ?= signatures tokenizers language_id url_filter sample
 # make lock
 UPGRADE ?=
 
