@@ -1,7 +1,8 @@
 """fastText models: bag of words and character n-grams, one matrix, one label distribution.
 
-The model file is fastText's and so are the scores, to the last bit; the arithmetic is `dataproc.kernels.ngram_model`,
-over the bytes of the column, six times as fast as fastText called text by text (benchmarks/language_id.py).
+The model file is fastText's and so are the scores, to the last bit (quantised labels aside, a rare option: nearly). The
+arithmetic is `dataproc.kernels.ngram_model`, over the bytes of the column, about five times as fast as the library
+called text by text, which is needed for training only.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ SOFTMAX, SIGMOIDS, TREE = range(3)
 _FNV_START, _FNV_PRIME, _LOW = 2166136261, 16777619, 0xFFFFFFFF
 _WORDS_PRIME = np.uint64(116049371)
 _LEFT, _RIGHT = ord("<"), ord(">")
+_END_HASH = 3617362777  # of "</s>"
 _BLOCK = 16
 
 
@@ -222,17 +223,18 @@ def _mean_rows(
     data, starts, ends, offsets = spans.data, spans.starts, spans.ends, spans.offsets
     min_chars, max_chars, max_words = vocabulary.min_chars, vocabulary.max_chars, vocabulary.max_words
     num_words = len(vocabulary.word_offsets) - 1
-    longest = most = 0
+    longest = most_bytes = most = 0  # bytes of a span, bytes and words of a document
     for row in range(len(offsets) - 1):
-        size = 0
+        size = words = 0
         for span in range(offsets[row], offsets[row + 1]):
-            size += ends[span] - starts[span]
-            longest = max(longest, ends[span] - starts[span])
-        most = max(most, size)
-    # A word of n bytes has n + 2 characters at most with < and >, and takes n + 1 bytes with the space before it.
-    ngrams = max(max_chars - min_chars + 1, 0) if max_chars > 0 else 0
-    ids = np.empty((most + 1) * 2 * ngrams + (most // 2 + 3) * max_words + 1, np.int64)
-    hashes = np.empty(most // 2 + 3, np.int32)
+            length = ends[span] - starts[span]
+            size, words, longest = size + length, words + (length + 1) // 2, max(longest, length)
+        most_bytes, most = max(most_bytes, size), max(most, words)
+    # Room for all rows of a document, and one to write to before it is known whether it is kept. A word of n bytes has
+    # n + 2 characters at most, with < and >, and an n-gram of each length starts at each.
+    lengths = max(max_chars - min_chars + 1, 0) if max_chars > 0 else 0
+    ids = np.empty((most_bytes + 2 * most) * lengths + most + 1 + (most + 1) * (max_words - 1) + 1, np.int64)
+    hashes = np.empty(most + 1, np.int32)
     word = np.empty(longest + 2, np.uint8)
     means = np.zeros((len(offsets) - 1, matrix.shape[1]), np.float32)
     counts = np.zeros(len(offsets) - 1, np.int64)
@@ -267,6 +269,7 @@ def _mean_rows(
                     length = high = 0
                 at = after
         counts[row] = seen
+        # fastText's end of the text: a word like others, but without n-grams of characters.
         if vocabulary.end_of_text >= 0:
             ids[num] = vocabulary.end_of_text
             num += 1
@@ -278,9 +281,6 @@ def _mean_rows(
                 ids[k] = num_words + _rank(ids[k] - num_words, vocabulary)
         _mean(ids, num, matrix, means[row])
     return means, counts
-
-
-_END_HASH = 3617362777
 
 
 @kernel

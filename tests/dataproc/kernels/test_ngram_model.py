@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ from dataproc.kernels.ngram_model import (
     scores,
     word_slots,
 )
-from dataproc.kernels.windows import whole_texts
+from dataproc.kernels.windows import spread_windows, whole_texts, window_texts
 from tests.dataproc.kernels.texts import texts as any_text
 
 WORDS = [b"</s>", b"the", b"\xc3\xa9t\xc3\xa9", b"a", b"aa"]
@@ -88,6 +89,16 @@ def test_rows_are_those_of_the_oracle(texts: list[str], max_chars: int, max_word
         # Sums of small whole numbers are exact in float32.
         expected = MATRIX[rows].sum(axis=0, dtype=np.float32) * np.float32(1 / len(rows))
         assert mean.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("count", "chars"), [(1, 1), (40, 1), (9, 3), (3, 50)])
+def test_windows_read_as_lines(count: int, chars: int) -> None:
+    text = pa.array(["a b \u00e9 " * 60, "the aa " * 60], pa.large_string())
+    spans = spread_windows(text, count, chars)
+    lines = pa.array(["\n".join(windows) for windows in window_texts(spans)], pa.large_string())
+    whole, windowed = (mean_rows(each, vocabulary(4, 3), MATRIX) for each in (whole_texts(lines), spans))
+    assert whole[0].tolist() == windowed[0].tolist()
+    assert whole[1].tolist() == windowed[1].tolist()
 
 
 def test_words_are_counted() -> None:
