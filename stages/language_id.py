@@ -2,8 +2,8 @@
 
 The model reads at most four windows of 1,000 characters spread over the text (on 1,261 web pages: the same label as the
 whole text for every page, and the same side of 0.65; of documents joined from two languages, 7 to 3, it finds the
-greater part more often so), in a kernel that gives fastText's scores (benchmarks/language_id.py). A text without letters
-has language `und`, script `Zyyy` and score 0.
+greater part more often so), in a kernel that gives fastText's scores (benchmarks/language_id.py). A text without
+letters has language `und`, script `Zyyy` and score 0.
 
 Deviation: FineWeb, RefinedWeb and DCLM set their threshold of 0.65 on lid.176.bin (126 MB) and on whole texts; this is
 the compressed lid.176.ftz (0.9 MB), whose scores differ a little. Source: Joulin et al. 2016,
