@@ -6,7 +6,6 @@ BIN := $(VENV)/bin
 # Warnings off: setuptools warns about every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-comma := ,
 # make pipeline
 CRAWL ?= sample
 RECIPE ?= default
@@ -27,6 +26,8 @@ UPGRADE ?=
 
 # Extras that tests need, beside the group `dev`.
 TEST_EXTRAS := datasketch,lz4,ray,s3,spark,tokenizers,torch
+
+comma := ,
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev pipeline test bench lint format docs lock clean
