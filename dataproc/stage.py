@@ -22,6 +22,7 @@ from dataproc.config import Config
 from dataproc.errors import ConfigError, SchemaError, suggest
 from dataproc.resources import ANY, Resources
 from dataproc.schema import DROP_COLUMNS
+from dataproc.shared import rows_kept, sharing
 
 Transform = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -151,27 +152,35 @@ def run_stages(
     Raises SchemaError when a stage changes the rows themselves; what a stage raises gets a note that names it.
     """
     dropped = []
-    for stage in stages:
-        count = counts.setdefault(stage.name, StageCounts())
-        count.rows_in += batch.num_rows
-        started = time.perf_counter()
-        try:
-            result = stage.transform(batch) if batch.num_rows else batch
-        except Exception as error:
-            first, last = (batch["doc_id"][row].as_py().hex() for row in (0, batch.num_rows - 1))
-            error.add_note(f"in stage {stage.name}, documents {first} to {last}")
-            raise
-        count.seconds += time.perf_counter() - started
-        if result.num_rows != batch.num_rows or not result["doc_id"].equals(batch["doc_id"]):
-            raise SchemaError(
-                f"stage {stage.name} must keep the rows as they are, got {batch.num_rows} in and {result.num_rows} out"
-                " or another order of doc_id. Mark rows with Drops instead of removing them."
-            )
-        batch, lost = _split(stage, result, count)
-        count.rows_kept += batch.num_rows
-        if lost is not None:
-            dropped.append(lost)
+    with sharing():
+        for stage in stages:
+            batch, lost = _run_stage(stage, batch, counts.setdefault(stage.name, StageCounts()))
+            if lost is not None:
+                dropped.append(lost)
     return batch, dropped
+
+
+def _run_stage(
+    stage: BuiltStage, batch: pa.RecordBatch, count: StageCounts
+) -> tuple[pa.RecordBatch, pa.RecordBatch | None]:
+    """Return the rows kept and those dropped, None for none; `count` is added to."""
+    count.rows_in += batch.num_rows
+    started = time.perf_counter()
+    try:
+        result = stage.transform(batch) if batch.num_rows else batch
+    except Exception as error:
+        first, last = (batch["doc_id"][row].as_py().hex() for row in (0, batch.num_rows - 1))
+        error.add_note(f"in stage {stage.name}, documents {first} to {last}")
+        raise
+    count.seconds += time.perf_counter() - started
+    if result.num_rows != batch.num_rows or not result["doc_id"].equals(batch["doc_id"]):
+        raise SchemaError(
+            f"stage {stage.name} must keep the rows as they are, got {batch.num_rows} in and {result.num_rows} out"
+            " or another order of doc_id. Mark rows with Drops instead of removing them."
+        )
+    kept, lost = _split(stage, result, count)
+    count.rows_kept += kept.num_rows
+    return kept, lost
 
 
 def _split(
@@ -190,7 +199,10 @@ def _split(
     count.dropped.update(rows)
     if not rows:
         return kept, None
-    return kept.filter(pc.invert(marked)), with_columns(batch, {"drop_reason": reason}).filter(marked)
+    left = kept.filter(pc.invert(marked))
+    if "text" in kept.schema.names:
+        rows_kept(kept["text"], left["text"], ~marked.to_numpy(zero_copy_only=False))
+    return left, with_columns(batch, {"drop_reason": reason}).filter(marked)
 
 
 def _add_flags(batch: pa.RecordBatch, reason: pa.Array) -> pa.RecordBatch:

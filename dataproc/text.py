@@ -5,8 +5,9 @@ Nothing else is changed: no Unicode normalisation, no repair, no trimming inside
 
 from __future__ import annotations
 
-# C0 controls, minus tab and newline, plus DEL; a translate table drops them in one pass.
-_CONTROLS = dict.fromkeys((*range(0, 9), 11, 12, *range(14, 32), 127))
+# C0 controls, minus tab and newline, plus DEL. They are single bytes of UTF-8, and a table of bytes drops them far
+# faster than one of code points.
+_CONTROLS = bytes((*range(0, 9), 11, 12, *range(14, 32), 127))
 
 
 def clean_text(text: str) -> str:
@@ -14,9 +15,10 @@ def clean_text(text: str) -> str:
 
     Example: clean_text("a\r\nb\rc\x00d") == "a\nb\ncd"
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROLS)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
-        text.encode()
+        data = text.encode()
     except UnicodeEncodeError:
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+        plain = text.translate(dict.fromkeys(_CONTROLS))  # first: it may bring two halves of a pair together
+        data = plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return data.translate(None, _CONTROLS).decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,6 +42,12 @@ class ScoresTask:
     def _schema(self) -> pa.Schema:
         return pa.schema([("doc_id", pa.binary()), *self.recipe.score_columns().items()])
 
+    @cached_property
+    def _reads(self) -> list[str]:
+        written = self.recipe.score_columns()
+        read = {column for stage in self.recipe.scores.stages.values() for column in stage.contract().reads}
+        return ["doc_id", *sorted(read - {"doc_id", *written})]
+
     def __call__(self, part: int) -> Entry:
         """Make one part and return its entry."""
         started = time.perf_counter()
@@ -50,17 +55,10 @@ class ScoresTask:
         counts: dict[str, StageCounts] = {}
         size = 0
         with create_part(self.dataset.folder, name, self._schema) as out:
-            for batch in self._documents(part):
+            for batch in read_part(self.dataset.folder, "documents", part, self._reads):
                 size += batch.nbytes
                 scored, _ = run_stages(self._stages, batch, counts)
                 out.write(scored.select(self._schema.names))
         seconds = {stage: {"rows_in": count.rows_in, "seconds": count.seconds} for stage, count in counts.items()}
         counters = {"rows_in": out.rows, "bytes": size, "stages": seconds}
         return self.dataset.commit(part, {name: out.rows}, counters, time.perf_counter() - started)
-
-    def _documents(self, part: int) -> Iterator[pa.RecordBatch]:
-        written = self.recipe.score_columns()
-        read = {
-            column for stage in self.recipe.scores.stages.values() for column in stage.contract().reads
-        } - written.keys()
-        return read_part(self.dataset.folder, "documents", part, ["doc_id", *sorted(read - {"doc_id"})])

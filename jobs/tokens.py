@@ -103,7 +103,7 @@ class BucketsTask:
         rows_in = 0
         folder, keep_text = self.dataset.folder, self.recipe.documents.dropped_text
         with create_part(folder, name, SIDECAR) as out, create_part(folder, dropped_name, DROPPED) as dropped:
-            for batch in read_aligned(folder, part, self._columns()):
+            for batch in read_aligned(folder, part, self._columns):
                 left = without_cuts(batch.filter(_is_left(batch)))
                 rows_in += left.num_rows
                 kept, lost = run_stages(self._stages, left, counts)
@@ -132,6 +132,7 @@ class BucketsTask:
         files = {name: out.rows, dropped_name: dropped.rows}
         return self.dataset.commit(part, files, counters, time.perf_counter() - started)
 
+    @cached_property
     def _columns(self) -> dict[str, list[str]]:
         """Return what is read of each dataset: what the policy stages need, and what dropped/ shows."""
         policy = self.recipe.policy

@@ -33,6 +33,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
+from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
 from stages.rules import Count, filled, num_chars
@@ -166,17 +167,18 @@ def _asked_for(batch: pa.RecordBatch, config: C4) -> npt.NDArray[np.bool_]:
 
 def _clean(text: pa.Array, config: C4) -> tuple[dict[str, npt.NDArray[np.int64]], pa.Array]:
     """Return the columns but the last, and the text that the lines left make."""
-    from dataproc.kernels.line_rules import cut_citations, join_lines, line_tokens
+    from dataproc.kernels.line_rules import cut_citations, has_long_token, join_lines, line_tokens
     from dataproc.kernels.lines import split_lines, sum_by_row
     from dataproc.kernels.sentences import count_sentences
 
-    whole = split_lines(text)
-    tokens = line_tokens(whole)
+    whole = shared(split_lines, text)
     lines, cuts = cut_citations(whole) if config.citations else (whole, np.zeros(len(whole.starts), np.int64))
-    num_words = line_tokens(lines).num if config.citations and config.variant == "tfds" else tokens.num
+    num_words = line_tokens(lines if config.variant == "tfds" else whole)
+    most, none = config.max_word_chars, np.zeros(len(lines.starts), bool)
+    long_word = none if most is None else has_long_token(whole, most)
     measured = {"c4_chars": num_chars(text), "c4_lines": np.diff(lines.offsets)}
     left = np.ones(len(lines.starts), bool)
-    for rule, holds in _tests(lines, tokens.longest, num_words, config).items():
+    for rule, holds in _tests(lines, long_word, num_words, config).items():
         measured[f"c4_{rule}_lines"] = sum_by_row(left & holds, lines.offsets)
         left &= ~holds
     measured["c4_citations"] = sum_by_row(cuts, lines.offsets)
@@ -185,20 +187,24 @@ def _clean(text: pa.Array, config: C4) -> tuple[dict[str, npt.NDArray[np.int64]]
 
 
 def _tests(
-    lines: Lines, longest: npt.NDArray[np.int64], num_words: npt.NDArray[np.int64], config: C4
+    lines: Lines, long_word: npt.NDArray[np.bool_], num_words: npt.NDArray[np.int64], config: C4
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Return for each of `LINE_RULES`, in order, the lines for which it holds, bool [L]; none where it is off."""
-    from dataproc.kernels.line_rules import contains_any, ends_in
+    from dataproc.kernels.line_rules import ends_in
     from dataproc.kernels.lines import ends_with
+    from dataproc.kernels.phrases import contains_any
 
     none = np.zeros(len(lines.starts), bool)
-    marks, most, fewest = config.end_marks, config.max_word_chars, config.min_line_words
+    marks, fewest = config.end_marks, config.min_line_words
+    phrases = {
+        "lorem_ipsum": ["lorem ipsum"] if config.lorem_ipsum else [],
+        "javascript": ["javascript"] if config.javascript else [],
+        "curly_bracket": ["{"] if config.curly_bracket else [],
+        "policy": config.policy,
+    }
     return {
-        "long_word": none if most is None else longest > most,
+        "long_word": long_word,
         "no_end_mark": none if marks is None else ~ends_with(lines, marks) | ends_in(lines, "..."),
         "few_words": none if fewest is None else num_words < fewest,
-        "lorem_ipsum": contains_any(lines, ["lorem ipsum"]) if config.lorem_ipsum else none,
-        "javascript": contains_any(lines, ["javascript"]) if config.javascript else none,
-        "curly_bracket": contains_any(lines, ["{"]) if config.curly_bracket else none,
-        "policy": contains_any(lines, config.policy) if config.policy else none,
+        **dict(zip(phrases, contains_any(lines, *phrases.values()), strict=True)),
     }

@@ -30,9 +30,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
+from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
-from stages.rules import Ratio, Share, drop_by_language, filled, num_chars, occurrences, share
+from stages.rules import Ratio, Share, drop_by_language, filled, num_chars, share
 
 Rule = Literal["min_line_punct", "max_short_lines", "max_dup_line_chars", "max_newline_ratio"]
 """The rules in the order in which they are tried; the first that a document breaks is its drop reason."""
@@ -112,11 +113,12 @@ def fineweb_quality(batch: pa.RecordBatch, config: FinewebQuality) -> pa.RecordB
 
 def _measure(text: pa.Array, config: FinewebQuality) -> dict[str, npt.NDArray[np.float64]]:
     from dataproc.kernels.lines import ends_with, line_chars, split_lines, sum_by_row
+    from dataproc.kernels.phrases import occurrences
     from dataproc.kernels.repetition import count_repeats
     from dataproc.kernels.sentences import sentence_ends
     from dataproc.kernels.words import split_words
 
-    lines = split_lines(text)
+    lines = shared(split_lines, text)
     num_lines = np.diff(lines.offsets)
     ends = ends_with(lines, sentence_ends() if config.end_marks is None else config.end_marks)
     short = line_chars(lines) <= config.short_line_chars
@@ -125,5 +127,5 @@ def _measure(text: pa.Array, config: FinewebQuality) -> dict[str, npt.NDArray[np
         "fineweb_line_punct": share(sum_by_row(ends, lines.offsets), num_lines),
         "fineweb_short_lines": share(sum_by_row(short, lines.offsets), num_lines),
         "fineweb_dup_line_chars": share(count_repeats(lines).chars, num_chars(text) - newlines),
-        "fineweb_newline_ratio": share(newlines, np.diff(split_words(text).offsets)),
+        "fineweb_newline_ratio": share(newlines, np.diff(shared(split_words, text).offsets)),
     }

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,14 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, OTHER, TABLE, tables
+from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
-from stages.rules import Count, Ratio, Share, drop_by_language, occurrences, share
+from stages.rules import Count, Ratio, Share, drop_by_language, share
+
+if TYPE_CHECKING:
+    from dataproc.kernels.members import WordList
+    from dataproc.kernels.words import Words
 
 Rule = Literal[
     "min_words",
@@ -153,18 +158,15 @@ class GopherQuality(Stage):
         )
 
     def build(self) -> Transform:
-        """Hash the stop words and return `gopher_quality`."""
-        from dataproc.kernels.shingles import word_hashes
-        from dataproc.kernels.words import split_words
+        """List the stop words and return `gopher_quality`."""
+        from dataproc.kernels.members import list_words
 
-        stop_words = {
-            language: word_hashes(split_words(pa.array(words))) for language, words in self.stop_words.items()
-        }
+        stop_words = {language: list_words(words) for language, words in self.stop_words.items()}
         return partial(gopher_quality, config=self, stop_words=stop_words)
 
 
 def gopher_quality(
-    batch: pa.RecordBatch, config: GopherQuality, stop_words: dict[str, npt.NDArray[np.uint64]]
+    batch: pa.RecordBatch, config: GopherQuality, stop_words: dict[str, WordList]
 ) -> pa.RecordBatch:
     """Add the measured columns of `COLUMNS` and mark the rows that break a rule.
 
@@ -185,13 +187,14 @@ def _column_of(rule: Rule) -> str:
     return "num_words" if name == "words" else f"gopher_{name}"
 
 
-def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, npt.NDArray[np.uint64]]) -> dict[str, pa.Array]:
-    from dataproc.kernels.lines import count_lines
+def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, WordList]) -> dict[str, pa.Array]:
+    from dataproc.kernels.lines import count_lines, split_lines
+    from dataproc.kernels.phrases import occurrences
     from dataproc.kernels.words import alpha_tokens, split_words, word_chars
 
-    words = split_words(text)
+    words = shared(split_words, text)
     num_words = np.diff(words.offsets)
-    lines = count_lines(text)
+    lines = count_lines(shared(split_lines, text))
     tokens, alpha = alpha_tokens(text)
     ellipses = occurrences(text, "...") + occurrences(text, "\u2026")
     columns = {
@@ -208,17 +211,15 @@ def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, npt.NDAr
     }
 
 
-def _count_stop_words(words: Any, languages: pa.Array, stop_words: dict[str, npt.NDArray[np.uint64]]) -> pa.Array:
-    from dataproc.kernels.members import count_members
-    from dataproc.kernels.shingles import word_hashes
+def _count_stop_words(words: Words, languages: pa.Array, stop_words: dict[str, WordList]) -> pa.Array:
+    from dataproc.kernels.members import count_listed
 
-    hashes = word_hashes(words)
     counts = np.zeros(len(languages), np.int64)
     listed = np.zeros(len(languages), bool)
-    for language, members in stop_words.items():
+    for language, listed_words in stop_words.items():
         of_language = pc.fill_null(pc.equal(languages, language), False).to_numpy(zero_copy_only=False)
         rows = np.flatnonzero(of_language)
-        counts[rows] = count_members(hashes, words.offsets, rows, members)
+        counts[rows] = count_listed(words, rows, listed_words)
         listed |= of_language
     return pa.array(counts, mask=~listed)
 

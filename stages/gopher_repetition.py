@@ -24,6 +24,7 @@ from pydantic import AfterValidator, Field
 
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
+from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
 from stages.rules import Share, drop_by_language, num_chars, share
@@ -129,19 +130,21 @@ def gopher_repetition(batch: pa.RecordBatch, config: GopherRepetition) -> pa.Rec
 
 
 def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
-    from dataproc.kernels.lines import split_lines, split_paragraphs
-    from dataproc.kernels.repetition import count_repeats, repeated_ngram_chars, top_ngram_chars, word_stream
+    from dataproc.kernels.lines import join_paragraphs, split_lines
+    from dataproc.kernels.repetition import count_repeats, ngram_chars
     from dataproc.kernels.words import split_words
 
     chars = num_chars(text)
     measured = {}
-    for name, lines in (("paragraph", split_paragraphs(text)), ("line", split_lines(text))):
-        repeats = count_repeats(lines)
-        measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(lines.offsets))
+    lines = shared(split_lines, text)
+    for name, elements in (("paragraph", join_paragraphs(lines)), ("line", lines)):
+        repeats = count_repeats(elements)
+        measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(elements.offsets))
         measured[f"gopher_dup_{name}_chars"] = share(repeats.chars, chars)
-    stream = word_stream(split_words(text))
-    for size in (2, 3, 4):
-        measured[f"gopher_top_{size}gram"] = share(top_ngram_chars(stream, size), chars)
-    for size in (5, 6, 7, 8, 9, 10):
-        measured[f"gopher_dup_{size}grams"] = share(repeated_ngram_chars(stream, size), chars)
+    top, repeated = (2, 3, 4), (5, 6, 7, 8, 9, 10)
+    ngrams = ngram_chars(shared(split_words, text), top, repeated)
+    for k, size in enumerate(top):
+        measured[f"gopher_top_{size}gram"] = share(ngrams.top[:, k], chars)
+    for k, size in enumerate(repeated):
+        measured[f"gopher_dup_{size}grams"] = share(ngrams.repeated[:, k], chars)
     return measured

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -22,8 +23,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from classifiers import Classifier, load, to_decimal
 from classifiers.cards import Card, load_card
 from classifiers.languages import UNDETERMINED, label_language
-from classifiers.passages import spread
-from classifiers.scripts import NO_SCRIPT, main_script
+from classifiers.scripts import NO_SCRIPT, main_scripts
 from dataproc.errors import ConfigError
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code, limits
@@ -79,7 +79,6 @@ class LanguageId(Stage):
             rules=tuple(self._rules()),
             measures={"min_score": "language_score"},
             assets=card.assets(),
-            libraries=("fasttext-community",),
         )
 
     def _rules(self) -> Iterator[str]:
@@ -102,18 +101,15 @@ def language_id(batch: pa.RecordBatch, classifier: Classifier, config: LanguageI
     drop_limit the least score of that language.
     Example: "Bonjour tout le monde" -> fra, Latn, fr, 0.98.
     """
-    texts = [text or "" for text in batch["text"].to_pylist()]
-    scripts = [main_script(spread(text, classifier.card.windows)) for text in texts]
-    # Texts without letters go in empty: what a model says about digits and marks alone is its prior, not a measurement.
-    index, score = classifier.predict(
-        [text if script != NO_SCRIPT else "" for text, script in zip(texts, scripts, strict=True)]
-    )
-    found = index >= 0
-    labels = pa.array(classifier.card.labels).take(pa.array(index, mask=~found))
-    # Index -1 takes the last name, `und`.
-    languages = pa.array([*_languages(classifier.card), UNDETERMINED]).take(
-        pa.array(index % (len(classifier.card.labels) + 1))
-    )
+    from dataproc.kernels.windows import spread_windows
+
+    labels, windows = classifier.card.labels, classifier.card.windows
+    scripts = np.array(main_scripts(spread_windows(batch["text"], windows.count, windows.chars)), object)
+    index, score = classifier.predict(batch["text"])
+    # What a model says about digits and marks alone is its prior, not a measurement.
+    found = (index >= 0) & (scripts != NO_SCRIPT)
+    index, score = np.where(found, index, len(labels)), np.where(found, score, np.float32(0))
+    languages = pa.array([*_languages(classifier.card), UNDETERMINED]).take(pa.array(index))
 
     drops = Drops(batch)
     if config.languages is not None:
@@ -123,8 +119,8 @@ def language_id(batch: pa.RecordBatch, classifier: Classifier, config: LanguageI
     return drops.mark(
         {
             "language": languages,
-            "script": pa.array(scripts),
-            "language_label": labels,
+            "script": pa.array(scripts, pa.string()),
+            "language_label": pa.array([*labels, None], pa.string()).take(pa.array(index)),
             "language_score": pa.array(score),
         }
     )

@@ -1,4 +1,7 @@
-r"""Personal data masked in the text: e-mail addresses and public IP addresses, counted, with a limit for the document.
+r"""Personal data masked in the text, by kind, and counted, with a limit for the document.
+
+On by default are e-mail and public IP addresses, as in FineWeb; telephone numbers, IBANs and card numbers
+(`stages/pii_numbers.py`) and secrets (`stages/pii_secrets.py`) are looked for where they have a placeholder.
 
 Private, reserved and documentation addresses say nothing about a person and stay. Which networks those are is a list
 here and not Python's, whose answer changes between versions. Patterns are bounded, so that the time is linear.
@@ -28,6 +31,21 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from dataproc.stage import Contract, Drops, Stage, Transform, with_columns
 from dataproc.text import clean_text
+from stages.pii_numbers import (
+    CARD,
+    CARD_HINT,
+    IBAN,
+    IBAN_HINT,
+    LABELLED_PHONE,
+    LABELLED_PHONE_HINT,
+    PHONE,
+    PHONE_HINT,
+    is_card,
+    is_iban,
+    is_labelled_phone,
+    is_phone,
+)
+from stages.pii_secrets import SECRET, SECRET_HINT, is_secret
 
 
 def _check_placeholders(placeholders: tuple[str, ...]) -> tuple[str, ...]:
@@ -48,7 +66,7 @@ Placeholders = Annotated[
 
 
 class Pii(Stage):
-    """Put placeholders for e-mail and public IP addresses, and drop documents that hold too many."""
+    """Put placeholders for addresses, numbers and secrets, and drop documents that hold too many."""
 
     variant: Literal["ours", "datatrove"] = "ours"
     """Which patterns; see the top of `stages/pii.py`."""
@@ -56,14 +74,22 @@ class Pii(Stage):
     """What is put for an e-mail address: a string, or a list taken in turn within a document; null leaves them."""
     ip: Placeholders | None = ("|||IP_ADDRESS|||",)
     """The same for public IPv4 and IPv6 addresses."""
+    phone: Placeholders | None = None
+    """The same for telephone numbers. Example: "|||PHONE_NUMBER|||", as in Dolma."""
+    iban: Placeholders | None = None
+    """The same for numbers of bank accounts. Example: "|||IBAN|||"."""
+    card: Placeholders | None = None
+    """The same for numbers of payment cards. Example: "|||CARD_NUMBER|||"."""
+    secret: Placeholders | None = None
+    """The same for keys and tokens of known formats, private keys among them. Example: "|||SECRET|||"."""
     max_spans: Annotated[int, Field(ge=0)] | None = None
-    """Most addresses of a document, all kinds together; null masks any number."""
+    """Most masks of a document, all kinds together; null allows any number."""
 
     def contract(self) -> Contract:
         """Return what it reads and writes; see `Stage`."""
         return Contract(
             reads=("text",),
-            writes={"text": pa.large_string(), "pii_emails": pa.int64(), "pii_ips": pa.int64()},
+            writes={"text": pa.large_string(), **{kind.column: pa.int64() for kind in _kinds(self)}},
             rules=() if self.max_spans is None else ("max_spans",),
         )
 
@@ -77,30 +103,31 @@ class Kind(NamedTuple):
 
     column: str
     hint: str  # RE2; a text without a match of it holds none
-    pattern: re.Pattern[str]  # its first group, or all when it has none, is masked
+    pattern: re.Pattern[str]  # what its group in MASKED that has matched holds is masked, else all
     is_one: Callable[[str], bool]  # says of a match whether it counts
     placeholders: tuple[str, ...]
 
 
 def pii(batch: pa.RecordBatch, config: Pii, kinds: list[Kind]) -> pa.RecordBatch:
-    """Write `text` with placeholders, pii_emails and pii_ips (int64), mark documents above `max_spans`.
+    """Write `text` with placeholders and the number of each kind (int64), mark documents above `max_spans`.
 
-    batch: N rows, needs `text` (large_string; null counts 0). Example: "Write to Jo.Doe@example.org or 8.8.8.8, not
+    batch: N rows, needs `text` (large_string; null counts 0). Counts are pii_emails, pii_ips, pii_phones, pii_ibans,
+    pii_cards and pii_secrets, each if it is looked for. Example: "Write to Jo.Doe@example.org or 8.8.8.8, not
     10.0.0.1" -> "Write to |||EMAIL_ADDRESS||| or |||IP_ADDRESS|||, not 10.0.0.1", one of each.
     """
     text = batch["text"]
-    counts = {column: np.zeros(batch.num_rows, np.int64) for column in ("pii_emails", "pii_ips")}
+    counts = {kind.column: np.zeros(batch.num_rows, np.int64) for kind in kinds}
     for kind in kinds:
         hinted = pc.fill_null(pc.match_substring_regex(text, kind.hint), False)
         rows = np.flatnonzero(hinted.to_numpy(zero_copy_only=False))
         masked = [_mask(one, kind) for one in text.filter(hinted).to_pylist()]
-        counts[kind.column][rows] = [count for _, count in masked]
+        counts[kind.column][rows] += np.array([count for _, count in masked], np.int64)
         text = pc.replace_with_mask(text, hinted, pa.array([one for one, _ in masked], pa.large_string()))
     written = {"text": text, **counts}
     if config.max_spans is None:
         return with_columns(batch, written)
     drops = Drops(batch)
-    drops.above("max_spans", sum(counts.values()), config.max_spans)
+    drops.above("max_spans", sum(counts.values(), np.zeros(batch.num_rows, np.int64)), config.max_spans)
     return drops.mark(written)
 
 
@@ -108,13 +135,16 @@ def _mask(text: str, kind: Kind) -> tuple[str, int]:
     """Return the text with placeholders, and how many."""
     pieces, end, count = [], 0, 0
     for match in kind.pattern.finditer(text):
-        group = kind.pattern.groups
+        group = match.lastgroup if match.lastgroup in MASKED else 0
         if kind.is_one(match[group]):
             pieces += [text[end : match.start(group)], kind.placeholders[count % len(kind.placeholders)]]
             end = match.end(group)
             count += 1
     return "".join([*pieces, text[end:]]), count
 
+
+MASKED = frozenset({"masked", "aws", "slack", "azure"})
+"""Names of the groups that are masked without what stands around them."""
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)"
 _IPV4 = rf"(?:{_OCTET}\.){{3}}{_OCTET}"
@@ -124,7 +154,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # first and no digit or letter after it.
 _NAME = r"[a-z0-9._%+'-]"
 EMAIL = re.compile(
-    rf"(?i)(?<!{_NAME})['.%+-]*+((?={_NAME}{{1,64}}@){_NAME}*+(?<![.'])@"
+    rf"(?i)(?<!{_NAME})['.%+-]*+(?P<masked>(?={_NAME}{{1,64}}@){_NAME}*+(?<![.'])@"
     rf"(?:(?:{_LABEL}\.){{1,126}}[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])(?![a-z0-9])|\[{_IPV4}\]))",
     re.ASCII,
 )
@@ -170,9 +200,19 @@ def is_public(address: str) -> bool:
 
 
 def _kinds(config: Pii) -> Iterator[Kind]:
+    """Yield the kinds that are on; what one has masked, those behind it don't see: the surest come first."""
     ours = config.variant == "ours"
+    if config.secret is not None:
+        yield Kind("pii_secrets", SECRET_HINT, SECRET, is_secret, config.secret)
     if config.email is not None:
         yield Kind("pii_emails", "@", EMAIL if ours else DATATROVE_EMAIL, bool, config.email)
     if config.ip is not None:
         hint = r"\d\.\d{1,3}\.\d{1,3}\.\d" + (r"|[23][0-9a-fA-F]{3}:" if ours else "")
         yield Kind("pii_ips", hint, IP if ours else DATATROVE_IP, is_public, config.ip)
+    if config.iban is not None:
+        yield Kind("pii_ibans", IBAN_HINT, IBAN, is_iban, config.iban)
+    if config.card is not None:
+        yield Kind("pii_cards", CARD_HINT, CARD, is_card, config.card)
+    if config.phone is not None:
+        yield Kind("pii_phones", PHONE_HINT, PHONE, is_phone, config.phone)
+        yield Kind("pii_phones", LABELLED_PHONE_HINT, LABELLED_PHONE, is_labelled_phone, config.phone)

@@ -25,6 +25,7 @@ from pydantic import AfterValidator, Field
 
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
+from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
 
 Share = Annotated[float, Field(ge=0, le=1)] | None
@@ -191,7 +192,7 @@ def _words_removed(
     """Return the words of each document before, and how many of them are gone."""
     from dataproc.kernels.words import split_words
 
-    words = np.diff(split_words(before).offsets)
+    words = np.diff(shared(split_words, before).offsets)
     removed = np.zeros(len(words), np.int64)
     rows = np.flatnonzero(changed)
     removed[rows] = words[rows] - np.diff(split_words(after.take(pa.array(rows))).offsets)

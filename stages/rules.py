@@ -30,12 +30,6 @@ def num_chars(text: pa.Array) -> npt.NDArray[np.int64]:
     return chars.astype(np.int64, copy=False)
 
 
-def occurrences(text: pa.Array, pattern: str) -> npt.NDArray[np.int64]:
-    """Count a string in each text, without overlaps, as str.count does; int64 [N], 0 for null."""
-    counts: npt.NDArray[np.int64] = pc.fill_null(pc.count_substring(text, pattern), 0).to_numpy(zero_copy_only=False)
-    return counts.astype(np.int64, copy=False)
-
-
 def drop_by_language(
     drops: Drops,
     rule: str,

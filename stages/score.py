@@ -67,7 +67,7 @@ class Score(Stage):
         writes = {} if self.column is None else {self.column: pa.float32()}
         if self.label_column is not None and self.score_column is not None:
             writes = {self.label_column: pa.string(), self.score_column: pa.float32()}
-        return Contract(reads=("text",), writes=writes, assets=card.assets(), libraries=("fasttext-community",))
+        return Contract(reads=("text",), writes=writes, assets=card.assets())
 
     def build(self) -> Transform:
         """Load the model and return `score`."""

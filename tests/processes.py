@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -18,6 +18,7 @@ class Process:
 
     pid: int
     parent: int
+    name: str
     started: int
     cpu_s: float
     """User and system time of itself, not of children that have ended."""
@@ -28,11 +29,12 @@ def processes() -> Iterator[Process]:
     """Yield every process that runs now."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            values = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            head, _, tail = (folder / "stat").read_text().rpartition(")")
         except OSError:  # it ended meanwhile
             continue
+        values = tail.split()
         cpu_s = (int(values[11]) + int(values[12])) * TICK_S
-        yield Process(int(folder.name), int(values[1]), int(values[19]), cpu_s, values[0])
+        yield Process(int(folder.name), int(values[1]), head.partition("(")[2], int(values[19]), cpu_s, values[0])
 
 
 def descendants(*roots: int) -> list[Process]:
@@ -44,38 +46,25 @@ def descendants(*roots: int) -> list[Process]:
     return found
 
 
-@dataclass
-class CpuTimes:
-    """CPU time of each process below some roots, as last seen; what a process takes after that is missed."""
-
-    seen: dict[tuple[int, int], float] = field(default_factory=dict)  # (pid, start) -> seconds
-
-    def look(self, *roots: int) -> None:
-        """Take in what the processes have taken so far."""
-        self.seen.update({(one.pid, one.started): one.cpu_s for one in descendants(*roots)})
-
-    def of(self, *pids: int) -> float:
-        """Return the seconds of these processes alone."""
-        return sum(seconds for (pid, _), seconds in self.seen.items() if pid in pids)
-
-    def total(self) -> float:
-        """Return the seconds of all."""
-        return sum(self.seen.values())
-
-
 @contextmanager
-def cpu_times(*roots: int, every_s: float = 0.05) -> Iterator[CpuTimes]:
-    """Look at the processes below the roots while the block runs."""
-    times, ended = CpuTimes(), threading.Event()
+def watched(*roots: int) -> Iterator[list[Process]]:
+    """Give a list that holds, when the block ends, every process below the roots as it was last seen.
+
+    What a process takes after that is missed: a fifth of a second at most.
+    """
+    last: dict[tuple[int, int], Process] = {}
+    found: list[Process] = []
+    ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(every_s):
-            times.look(*roots)
+        while not ended.wait(0.2):
+            last.update({(one.pid, one.started): one for one in descendants(*roots)})
+        found.extend(last.values())
 
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        yield times
+        yield found
     finally:
         ended.set()
         watching.join()

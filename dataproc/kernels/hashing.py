@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dataproc.kernels.bits import below
 from dataproc.kernels.jit import kernel
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
@@ -53,10 +54,10 @@ def hash_bytes(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint
     if stop - start >= 32:
         a, b, c, d = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
         while at + 32 <= stop:
-            a = _round(a, _load64(data, at))
-            b = _round(b, _load64(data, at + 8))
-            c = _round(c, _load64(data, at + 16))
-            d = _round(d, _load64(data, at + 24))
+            a = _round(a, load64(data, at))
+            b = _round(b, load64(data, at + 8))
+            c = _round(c, load64(data, at + 16))
+            d = _round(d, load64(data, at + 24))
             at += 32
         value = _rotate(a, 1) + _rotate(b, 7) + _rotate(c, 12) + _rotate(d, 18)
         for lane in (a, b, c, d):
@@ -65,10 +66,10 @@ def hash_bytes(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint
         value = seed + _P5
     value += np.uint64(stop - start)
     while at + 8 <= stop:
-        value = _rotate(value ^ _round(_ZERO, _load64(data, at)), 27) * _P1 + _P4
+        value = _rotate(value ^ _round(_ZERO, load64(data, at)), 27) * _P1 + _P4
         at += 8
     if at + 4 <= stop:
-        value = _rotate(value ^ _load32(data, at) * _P1, 23) * _P2 + _P3
+        value = _rotate(value ^ load32(data, at) * _P1, 23) * _P2 + _P3
         at += 4
     while at < stop:
         value = _rotate(value ^ np.uint64(data[at]) * _P5, 11) * _P1
@@ -89,12 +90,26 @@ def _rotate(value: np.uint64, bits: int) -> np.uint64:
 
 
 @kernel
-def _load64(data: npt.NDArray[np.uint8], at: int) -> np.uint64:
-    return _load32(data, at) | _load32(data, at + 4) << np.uint64(32)
+def load64(data: npt.NDArray[np.uint8], at: int) -> np.uint64:
+    """Return data[at:at + 8] as a little-endian number; for use inside other kernels."""
+    return load32(data, at) | load32(data, at + 4) << np.uint64(32)
 
 
 @kernel
-def _load32(data: npt.NDArray[np.uint8], at: int) -> np.uint64:
+def load_up_to_64(data: npt.NDArray[np.uint8], at: int, stop: int) -> np.uint64:
+    """Return data[at:stop], or its first 8 bytes, as a little-endian number; for use inside other kernels."""
+    size = min(stop - at, 8)
+    if at + 8 <= len(data):
+        return load64(data, at) & below(8 * size)  # type: ignore[no-any-return]
+    value = _ZERO
+    for k in range(size):
+        value |= np.uint64(data[np.uint64(at + k)]) << np.uint64(8 * k)
+    return value
+
+
+@kernel
+def load32(data: npt.NDArray[np.uint8], at: int) -> np.uint64:
+    """Return data[at:at + 4] as a little-endian number; for use inside other kernels."""
     # Unsigned positions skip numba's test for negative ones; only then does LLVM make one load of it (5x faster).
     k = np.uint64(at)
     return (

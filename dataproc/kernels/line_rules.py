@@ -1,4 +1,4 @@
-"""What line rules look at, and the text that they leave: tokens, phrases, citations, lines kept.
+"""What line rules look at, and the text that they leave: tokens, citations, lines kept.
 
 Each function takes the lines of a column (`dataproc.kernels.lines.split_lines`) and answers for all of them at once,
 so that a rule is an expression over arrays, one entry a line.
@@ -6,49 +6,30 @@ so that a rule is an expression over arrays, one entry a line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dataproc.kernels.bits import NONE, ONE, popcount
+from dataproc.kernels.blocks import block, kinds
 from dataproc.kernels.buffers import frozen
 from dataproc.kernels.char_classes import SPACE, tables
 from dataproc.kernels.jit import kernel
-from dataproc.kernels.lines import NEWLINE, Lines, sum_by_row
-from dataproc.kernels.utf8 import byte_at, decode
+from dataproc.kernels.lines import NEWLINE, Lines, next_byte, sum_by_row
+from dataproc.kernels.utf8 import decode
 
 _BRACKET, _CLOSING, _ZERO, _NINE = ord("["), ord("]"), ord("0"), ord("9")
 _EDIT, _NEEDED = frozen(np.frombuffer(b"[edit]", np.uint8)), frozen(np.frombuffer(b"[citation needed]", np.uint8))
 
 
-class Tokens(NamedTuple):
-    """Tokens between white space, int64 [L] each."""
-
-    num: npt.NDArray[np.int64]
-    longest: npt.NDArray[np.int64]  # code points of the longest; 0 without tokens
+def line_tokens(lines: Lines) -> npt.NDArray[np.int64]:
+    """Count the tokens of each line, what white space parts; int64 [L]. Example: "a bcd e" has 3."""
+    return _tokens(lines.data, lines.starts, lines.ends, tables().classes, kinds())
 
 
-def line_tokens(lines: Lines) -> Tokens:
-    """Count the tokens of each line and the characters of its longest. Example: "a bcd e" has 3, the longest 3."""
-    return Tokens(*_tokens(lines.data, lines.starts, lines.ends, tables().classes).T)
-
-
-def contains_any(lines: Lines, phrases: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Return which lines contain one of the phrases anywhere, in any case (simple case folding); bool [L].
-
-    Raises ValueError for an empty phrase. Example: "Our Cookie Policy" contains "cookie policy".
-    """
-    if not all(phrases):
-        raise ValueError("contains_any.phrases must have a character each, got an empty one.")
-    fold = tables().fold
-    codes = [[int(fold[ord(char)]) if ord(char) < len(fold) else ord(char) for char in phrase] for phrase in phrases]
-    flat = np.array([code for phrase in codes for code in phrase], np.int64)
-    places = np.cumsum([0, *map(len, codes)], dtype=np.int64)
-    is_first = np.zeros(0x110000, bool)
-    is_first[flat[places[:-1]]] = True
-    return _contains(lines.data, lines.starts, lines.ends, fold, frozen(flat), frozen(places), frozen(is_first))
+def has_long_token(lines: Lines, max_chars: int) -> npt.NDArray[np.bool_]:
+    """Return which lines hold a token of more than `max_chars` characters, bool [L]."""
+    return _has_long_token(lines.data, lines.starts, lines.ends, tables().classes, max_chars)
 
 
 def ends_in(lines: Lines, suffix: str) -> npt.NDArray[np.bool_]:
@@ -68,11 +49,12 @@ def cut_citations(lines: Lines) -> tuple[Lines, npt.NDArray[np.int64]]:
     A mark is [], ASCII digits in brackets, [edit] or [citation needed]. White space beside it stays, even at the end
     of a line. Example: "He left.[12] Really." becomes "He left. Really."
     """
-    out = np.empty(int((lines.ends - lines.starts).sum()), np.uint8)
-    starts, ends = np.empty(len(lines.starts), np.int64), np.empty(len(lines.starts), np.int64)
-    cuts = _cut_citations(lines.data, lines.starts, lines.ends, _EDIT, _NEEDED, out, starts, ends)
-    size = int(ends[-1]) if len(ends) else 0
-    return Lines(frozen(out[:size]), frozen(starts), frozen(ends), lines.offsets), cuts
+    cuts, num_bytes = _count_citations(lines.data, lines.starts, lines.ends, _EDIT, _NEEDED)
+    if not cuts.any():
+        return lines, cuts
+    rest, starts, ends = np.empty(num_bytes, np.uint8), lines.starts.copy(), lines.ends.copy()
+    _cut_citations(lines.data, starts, ends, cuts, _EDIT, _NEEDED, rest)
+    return Lines(frozen(np.concatenate((lines.data, rest))), frozen(starts), frozen(ends), lines.offsets), cuts
 
 
 def join_lines(lines: Lines, kept: npt.NDArray[np.bool_]) -> pa.Array:
@@ -91,73 +73,61 @@ def _tokens(
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
     classes: npt.NDArray[np.uint8],
+    kinds: npt.NDArray[np.uint64],
 ) -> npt.NDArray[np.int64]:
-    out = np.zeros((len(starts), 2), np.int64)
+    out = np.zeros(len(starts), np.int64)
     for line in range(len(starts)):
-        at, stop = starts[line], ends[line]
-        chars = 0  # of the token up to `at`
+        at, stop, inside = starts[line], ends[line], NONE
         while at < stop:
-            code, after = byte_at(data, at), at + 1
-            if code >= 0x80:
-                code, after = decode(data, at, stop)
-            at = after
-            if classes[code] == SPACE:
-                chars = 0
-            else:
-                out[line, 0] += chars == 0
-                chars += 1
-                out[line, 1] = max(out[line, 1], chars)
+            size, _, solid, _ = block(data, at, stop, classes, kinds, False)
+            out[line] += popcount(solid & ~(solid << ONE | inside))
+            inside = solid >> np.uint64(size - 1) & ONE
+            at += size
     return out
 
 
 @kernel
-def _contains(
+def _has_long_token(
     data: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
-    fold: npt.NDArray[np.int32],
-    phrases: npt.NDArray[np.int64],
-    places: npt.NDArray[np.int64],
-    is_first: npt.NDArray[np.bool_],
+    classes: npt.NDArray[np.uint8],
+    max_chars: int,
 ) -> npt.NDArray[np.bool_]:
     out = np.zeros(len(starts), np.bool_)
     for line in range(len(starts)):
-        at, stop = starts[line], ends[line]
-        while at < stop and not out[line]:
-            code, after = byte_at(data, at), at + 1
-            if code >= 0x80:
-                code, after = decode(data, at, stop)
-            folded = fold[code] if code < len(fold) else code
-            if is_first[folded]:
-                for phrase in range(len(places) - 1):
-                    first, last = places[phrase], places[phrase + 1]
-                    if phrases[first] == folded and _goes_on(data, after, stop, fold, phrases, first + 1, last):
-                        out[line] = True
-            at = after
+        at, stop, chars = starts[line], ends[line], 0
+        while stop - at > max_chars - chars:  # else what is left is too short for one
+            code, at = decode(data, at, stop)
+            chars = 0 if classes[code] == SPACE else chars + 1
+            if chars > max_chars:
+                out[line] = True
+                break
     return out
 
 
 @kernel
-def _goes_on(
+def _count_citations(
     data: npt.NDArray[np.uint8],
-    at: int,
-    stop: int,
-    fold: npt.NDArray[np.int32],
-    phrases: npt.NDArray[np.int64],
-    first: int,
-    last: int,
-) -> bool:
-    """Return whether phrases[first:last] stand at `at`."""
-    for k in range(first, last):
-        if at >= stop:
-            return False
-        code, after = byte_at(data, at), at + 1
-        if code >= 0x80:
-            code, after = decode(data, at, stop)
-        if phrases[k] != (fold[code] if code < len(fold) else code):
-            return False
-        at = after
-    return True
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    edit: npt.NDArray[np.uint8],
+    needed: npt.NDArray[np.uint8],
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the citations of each line, and the bytes of the lines that have some without them."""
+    cuts, num_bytes = np.zeros(len(starts), np.int64), 0
+    for line in range(len(starts)):
+        at, stop, cut = starts[line], ends[line], 0
+        while at < stop:
+            at = next_byte(data, at, stop, _BRACKET)
+            if at < stop:
+                size = _citation(data, at, stop, edit, needed)
+                cuts[line] += size > 0
+                cut += size
+                at += max(size, 1)
+        if cut > 0:
+            num_bytes += stop - starts[line] - cut
+    return cuts, num_bytes
 
 
 @kernel
@@ -165,35 +135,31 @@ def _cut_citations(
     data: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
+    cuts: npt.NDArray[np.int64],
     edit: npt.NDArray[np.uint8],
     needed: npt.NDArray[np.uint8],
-    out: npt.NDArray[np.uint8],
-    out_starts: npt.NDArray[np.int64],
-    out_ends: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    cuts = np.zeros(len(starts), np.int64)
+    rest: npt.NDArray[np.uint8],
+) -> None:
+    """Write what is left of the lines with citations to `rest`, and their places in it, as if it stood behind `data`."""
     end = 0
-    for line in range(len(starts)):
-        out_starts[line] = end
+    for line in np.flatnonzero(cuts):
         at, stop = starts[line], ends[line]
+        starts[line] = len(data) + end
         while at < stop:
-            size = _citation(data, at, stop, edit, needed) if data[at] == _BRACKET else 0
-            if size > 0:
-                cuts[line] += 1
-                at += size
-            else:
-                out[end] = data[at]
-                end += 1
-                at += 1
-        out_ends[line] = end
-    return cuts
+            bracket = next_byte(data, at, stop, _BRACKET)
+            size = _citation(data, bracket, stop, edit, needed)
+            last = min(bracket + (size == 0), stop)  # a bracket that begins none stays
+            rest[end : end + last - at] = data[at:last]
+            end += last - at
+            at = last + size
+        ends[line] = len(data) + end
 
 
 @kernel
 def _citation(
     data: npt.NDArray[np.uint8], start: int, stop: int, edit: npt.NDArray[np.uint8], needed: npt.NDArray[np.uint8]
 ) -> int:
-    """Return the bytes of the citation mark that begins at the bracket at `start`; 0 when there is none."""
+    """Return the bytes of the citation mark that begins at the bracket at `start`; 0 when there is none, or no bracket."""
     at = start + 1
     while at < stop and _ZERO <= data[at] <= _NINE:
         at += 1
@@ -217,12 +183,19 @@ def _join(
 ) -> None:
     end = 0
     for row in range(len(lines) - 1):
-        for line in range(lines[row], lines[row + 1]):
-            if kept[line]:
-                if end > offsets[row]:
-                    out[end] = NEWLINE
-                    end += 1
-                size = ends[line] - starts[line]
-                out[end : end + size] = data[starts[line] : ends[line]]
-                end += size
+        line, stop = lines[row], lines[row + 1]
+        while line < stop:
+            first, last, taken = starts[line], ends[line], kept[line]
+            line += 1
+            if not taken:
+                continue
+            # Lines with just a newline between them are copied as one.
+            while line < stop and kept[line] and last + 1 == starts[line] and data[last] == NEWLINE:
+                last = ends[line]
+                line += 1
+            if end > offsets[row]:
+                out[end] = NEWLINE
+                end += 1
+            out[end : end + last - first] = data[first:last]
+            end += last - first
         offsets[row + 1] = end

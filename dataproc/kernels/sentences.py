@@ -19,8 +19,8 @@ import numpy.typing as npt
 from dataproc.kernels.buffers import frozen
 from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, PUNCTUATION, SPACE, tables
 from dataproc.kernels.jit import kernel
-from dataproc.kernels.lines import FULL_STOP, Lines
-from dataproc.kernels.utf8 import byte_at, decode
+from dataproc.kernels.lines import FULL_STOP, Lines, trim
+from dataproc.kernels.utf8 import byte_at, decode, last_char
 
 TABLE = Path(__file__).with_name("sentence_ends.txt")
 
@@ -41,14 +41,19 @@ def count_sentences(lines: Lines) -> npt.NDArray[np.int64]:
 
 
 @cache
-def _marks() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which code points end sentences and which are lower-case letters, bool [0x110000] and [0x20000]."""
+def _marks() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which code points end sentences, which are lower-case letters, and which bytes begin no such mark.
+
+    bool [0x110000], [0x20000] and [256].
+    """
     is_end = np.zeros(0x110000, bool)
     is_end[[ord(char) for char in sentence_ends()]] = True
     fold = tables().fold
     is_lower = np.zeros(len(fold), bool)
     is_lower[fold[fold != np.arange(len(fold))]] = True  # what a capital folds to
-    return frozen(is_end), frozen(is_lower)
+    is_quiet = np.ones(256, bool)
+    is_quiet[[char.encode()[0] for char in sentence_ends()]] = False
+    return frozen(is_end), frozen(is_lower), frozen(is_quiet)
 
 
 @kernel
@@ -59,36 +64,48 @@ def _count_sentences(
     classes: npt.NDArray[np.uint8],
     is_end: npt.NDArray[np.bool_],
     is_lower: npt.NDArray[np.bool_],
+    is_quiet: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int64]:
     out = np.zeros(len(starts), np.int64)
     for line in range(len(starts)):
-        at, stop = starts[line], ends[line]
-        letters = 0  # of the word that ends before `at`
+        start, stop = trim(data, starts[line], ends[line], classes)
+        out[line] = start < stop
+        at = start
         ended = parted = stopped = initial = False
         # a mark since the last letter or number; one of them ends without white space, or white space followed; all
         # of them full stops; behind a single letter
         while at < stop:
+            if not ended and is_quiet[data[np.uint64(at)]]:
+                at += 1
+                continue
             code, after = byte_at(data, at), at + 1
             if code >= 0x80:
                 code, after = decode(data, at, stop)
-            at = after
             kind = classes[code]
-            if out[line] == 0 and kind != SPACE:
-                out[line] = 1
             if is_end[code]:
                 stopped = code == FULL_STOP and (stopped or not ended)
-                initial = letters == 1 if not ended else initial
-                parted = (parted and ended) or code >= 0x80
+                initial = initial if ended else _behind_one_letter(data, start, at, classes)
+                parted = parted or code >= 0x80
                 ended = True
-                letters = 0
             elif kind == SPACE:
-                parted = parted or ended
-                letters = 0
-            elif kind == PUNCTUATION:
-                letters = 0
-            elif kind not in (FORMAT, MARK):
-                if ended and parted and not (stopped and (initial or (code < len(is_lower) and is_lower[code]))):
+                parted = ended
+            elif ended and kind not in (FORMAT, MARK, PUNCTUATION):
+                if parted and not (stopped and (initial or (code < len(is_lower) and is_lower[code]))):
                     out[line] += 1
                 ended = parted = False
-                letters = letters + 1 if kind in (LETTER, ALONE) else 0
+            at = after
     return out
+
+
+@kernel
+def _behind_one_letter(data: npt.NDArray[np.uint8], start: int, at: int, classes: npt.NDArray[np.uint8]) -> bool:
+    """Return whether the word of data[start:at] that ends at `at` is a single letter."""
+    letters = 0
+    while at > start and letters < 2:
+        code, at = last_char(data, start, at)
+        kind = classes[code]
+        if kind in (LETTER, ALONE):
+            letters += 1
+        elif kind not in (FORMAT, MARK):
+            break
+    return letters == 1

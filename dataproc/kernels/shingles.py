@@ -46,7 +46,7 @@ def word_hashes(words: Words) -> npt.NDArray[np.uint64]:
 
 
 @kernel
-def _fold(
+def fold_slice(
     data: npt.NDArray[np.uint8],
     start: int,
     stop: int,
@@ -55,7 +55,7 @@ def _fold(
     out: npt.NDArray[np.uint8],
     end: int,
 ) -> int:
-    """Append the folded form of data[start:stop] at out[end] and return the new end."""
+    """Append the folded form of data[start:stop] at out[end] and return the new end; for use inside other kernels."""
     at = start
     while at < stop:
         code, after = byte_at(data, at), at + 1
@@ -71,7 +71,8 @@ def _fold(
 
 
 @kernel
-def _room(num_bytes: int, num_words: int) -> int:
+def folded_room(num_bytes: int, num_words: int) -> int:
+    """Return the bytes that words may have when folded, each with a space behind it; for use inside other kernels."""
     # Folding makes at most three bytes of two (a test holds it); each word is followed by a space.
     return num_bytes + num_bytes // 2 + num_words + 1
 
@@ -95,14 +96,14 @@ def _shingles(
     for row in range(len(words) - 1):
         first, num_words = words[row], words[row + 1] - words[row]
         if num_words > 0:
-            room = _room(ends[first + num_words - 1] - starts[first], num_words)
+            room = folded_room(ends[first + num_words - 1] - starts[first], num_words)
             if room > len(folded):
                 folded = np.empty(room, np.uint8)
             places = np.empty(num_words + 1, np.int64)  # where each folded word starts
             end = 0
             for word in range(num_words):
                 places[word] = end
-                end = _fold(data, starts[first + word], ends[first + word], classes, fold, folded, end)
+                end = fold_slice(data, starts[first + word], ends[first + word], classes, fold, folded, end)
                 folded[end] = 32
                 end += 1
             places[num_words] = end
@@ -136,8 +137,8 @@ def _word_hashes(
 ) -> None:
     folded = np.empty(64, np.uint8)
     for word in range(len(starts)):
-        room = _room(ends[word] - starts[word], 0)
+        room = folded_room(ends[word] - starts[word], 0)
         if room > len(folded):
             folded = np.empty(2 * room, np.uint8)
-        end = _fold(data, starts[word], ends[word], classes, fold, folded, 0)
+        end = fold_slice(data, starts[word], ends[word], classes, fold, folded, 0)
         out[word] = hash_bytes(folded, 0, end, np.uint64(0))

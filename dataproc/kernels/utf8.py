@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dataproc.kernels.bits import popcount
+from dataproc.kernels.hashing import load_up_to_64
 from dataproc.kernels.jit import kernel
 
 REPLACEMENT = 0xFFFD
+_EACH_BYTE = np.uint64(0x0101010101010101)
 
 
 @kernel
@@ -49,6 +52,36 @@ def decode(data: npt.NDArray[np.uint8], at: int, stop: int) -> tuple[int, int]:
         if second & 0xC0 == third & 0xC0 == fourth & 0xC0 == 0x80 and 0x10000 <= code < 0x110000:
             return code, at + 4
     return REPLACEMENT, at + 1
+
+
+@kernel
+def last_char(data: npt.NDArray[np.uint8], start: int, stop: int) -> tuple[int, int]:
+    """Return the last code point of data[start:stop], which is not empty, and its position.
+
+    Example: the bytes of "a" and U+00E9 give (0xE9, 1).
+    """
+    at = stop - 1
+    if data[np.uint64(at)] < 0x80:
+        return byte_at(data, at), at
+    while at > start and at > stop - 4 and data[np.uint64(at)] & 0xC0 == 0x80:  # back to its first byte
+        at -= 1
+    code, after = decode(data, at, stop)
+    return (code, at) if after == stop else (REPLACEMENT, stop - 1)
+
+
+@kernel
+def inside_chars(eight: np.uint64) -> np.uint64:
+    """Return a one for each of eight bytes that continues a character (10xxxxxx); for use inside other kernels."""
+    return eight >> np.uint64(7) & ~(eight >> np.uint64(6)) & _EACH_BYTE
+
+
+@kernel
+def count_chars(data: npt.NDArray[np.uint8], start: int, stop: int) -> int:
+    """Return the number of code points in data[start:stop], those of broken UTF-8 by their first bytes."""
+    count = stop - start
+    for at in range(start, stop, 8):
+        count -= popcount(inside_chars(load_up_to_64(data, at, stop)))
+    return count
 
 
 @kernel

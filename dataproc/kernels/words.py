@@ -9,25 +9,24 @@ a word. Hangul is written with spaces and needs no rule. Invalid UTF-8 parts wor
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dataproc.kernels.bits import NONE, ONE, below, lowest, popcount
+from dataproc.kernels.blocks import BLOCK, block, kinds
 from dataproc.kernels.buffers import frozen, text_buffers
 from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, SPACE, tables
 from dataproc.kernels.jit import kernel
-from dataproc.kernels.utf8 import byte_at, decode
+from dataproc.kernels.spans import Spans
+from dataproc.kernels.utf8 import byte_at, count_chars, decode
 
 
-class Words(NamedTuple):
-    """Where the words of N documents lie in the bytes of their column; read-only."""
+_BY_CHARS = 256  # bytes
 
-    data: npt.NDArray[np.uint8]
-    starts: npt.NDArray[np.int64]  # [W] first byte of each word
-    ends: npt.NDArray[np.int64]  # [W] byte after the last
-    offsets: npt.NDArray[np.int64]  # [N + 1]: document k has words offsets[k]:offsets[k + 1]
+
+class Words(Spans):
+    """The words of N documents."""
 
 
 def split_words(text: pa.Array) -> Words:
@@ -39,7 +38,7 @@ def split_words(text: pa.Array) -> Words:
     # Words are a byte apart at least, or three bytes long: this is room for all, and memory only where it is used.
     room = (int(offsets[-1] - offsets[0]) + len(text)) // 2
     starts, ends, rows = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(len(offsets), np.int64)
-    count = _split(data, offsets, tables().classes, starts, ends, rows)
+    count = _split(data, offsets, tables().classes, kinds(), starts, ends, rows)
     return Words(data, frozen(starts[:count]), frozen(ends[:count]), frozen(rows))
 
 
@@ -53,7 +52,7 @@ def alpha_tokens(text: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
 
     Example: "5 % of $10 -- a4" has 6 tokens, of which 2 hold a letter.
     """
-    return _alpha_tokens(*text_buffers(text), tables().classes)
+    return _alpha_tokens(*text_buffers(text), tables().classes, kinds())
 
 
 @kernel
@@ -61,35 +60,77 @@ def _split(
     data: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
     classes: npt.NDArray[np.uint8],
+    kinds: npt.NDArray[np.uint64],
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
     rows: npt.NDArray[np.int64],
 ) -> int:
-    count = 0
+    count = ended = 0  # words begun, and those of which the end is known: one less inside a word
     rows[0] = 0
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
-        marks_join = False  # would a mark here belong to the last word?
-        letters_join = False  # would a letter or number?
         while at < stop:
-            code, after = byte_at(data, at), at + 1
-            if code >= 0x80:
-                code, after = decode(data, at, stop)
-            kind = classes[code]
-            if kind in (LETTER, NUMBER, ALONE):
-                if kind == ALONE or not letters_join:
-                    starts[count] = at
-                    count += 1
-                ends[count - 1] = after
-                marks_join, letters_join = True, kind != ALONE
-            elif kind == MARK:
-                if marks_join:
-                    ends[count - 1] = after
-            elif kind != FORMAT:
-                marks_join = letters_join = False
-            at = after
+            size, word, _, _ = block(data, at, stop, classes, kinds, True)
+            if size == 0:
+                at, count = _split_by_chars(data, at, stop, classes, starts, ends, count, ended)
+                ended = count
+                continue
+            before = word << ONE | np.uint64(count - ended)
+            found = word & ~before
+            while found != NONE:
+                starts[count] = at + lowest(found)
+                count += 1
+                found &= found - ONE
+            found = before & ~word & below(size)
+            while found != NONE:
+                ends[ended] = at + lowest(found)
+                ended += 1
+                found &= found - ONE
+            at += size
+        if ended < count:
+            ends[ended] = stop
+            ended += 1
         rows[row + 1] = count
     return count
+
+
+@kernel
+def _split_by_chars(
+    data: npt.NDArray[np.uint8],
+    at: int,
+    stop: int,
+    classes: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    count: int,
+    ended: int,
+) -> tuple[int, int]:
+    """Split data[at:stop] up to a character that parts words; return the position after it and the words so far."""
+    # Going back to blocks costs as much as some characters, and where one stands alone there are more.
+    enough = at + _BY_CHARS
+    marks_join = letters_join = ended < count  # would a mark here belong to the last word, would a letter or number?
+    if ended < count:
+        ends[ended] = at
+    while at < stop:
+        code, after = byte_at(data, at), at + 1
+        if code >= 0x80:
+            code, after = decode(data, at, stop)
+        kind = classes[code]
+        if kind in (LETTER, NUMBER, ALONE):
+            if kind == ALONE or not letters_join:
+                starts[count] = at
+                count += 1
+            ends[count - 1] = after
+            marks_join, letters_join = True, kind != ALONE
+        elif kind == MARK:
+            if marks_join:
+                ends[count - 1] = after
+        elif kind != FORMAT:
+            marks_join = letters_join = False
+            if after >= enough:
+                return after, count
+        at = after
+    return at, count
 
 
 @kernel
@@ -102,33 +143,34 @@ def _count_chars(
     out = np.zeros(len(offsets) - 1, np.int64)
     for row in range(len(out)):
         for word in range(offsets[row], offsets[row + 1]):
-            for at in range(starts[word], ends[word]):
-                out[row] += data[at] & 0xC0 != 0x80  # the first byte of a code point
+            out[row] += count_chars(data, starts[word], ends[word])
     return out
 
 
 @kernel
 def _alpha_tokens(
-    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], classes: npt.NDArray[np.uint8]
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.uint8],
+    kinds: npt.NDArray[np.uint64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     tokens = np.zeros(len(offsets) - 1, np.int64)
     alpha = np.zeros(len(offsets) - 1, np.int64)
     for row in range(len(tokens)):
         at, stop = offsets[row], offsets[row + 1]
-        inside = has_letter = False
+        inside = has_letter = NONE  # is the byte before `at` in a token, does that hold a letter so far?
         while at < stop:
-            code, after = byte_at(data, at), at + 1
-            if code >= 0x80:
-                code, after = decode(data, at, stop)
-            at = after
-            kind = classes[code]
-            if kind == SPACE:
-                inside = has_letter = False
-                continue
-            if not inside:
-                tokens[row] += 1
-                inside = True
-            if not has_letter and kind in (LETTER, ALONE):
-                alpha[row] += 1
-                has_letter = True
+            size, _, solid, letter = block(data, at, stop, classes, kinds, False)
+            tokens[row] += popcount(solid & ~(solid << ONE | inside))
+            # A letter in a run of ones carries over to the zero behind it, other runs stay as they are.
+            total = solid + letter
+            carry = np.uint64(total < solid)
+            total += has_letter
+            carry |= np.uint64(total < has_letter)
+            alpha[row] += popcount(total & ~solid & below(size))
+            last = np.uint64(size - 1)
+            inside = solid >> last & ONE
+            has_letter = carry if size == BLOCK else total >> np.uint64(size) & inside
+            at += size
+        alpha[row] += np.int64(has_letter)
     return tokens, alpha

@@ -105,7 +105,7 @@ def _capture(source: Source, path: str, body: bytes, content_type: str) -> Captu
         body, headers = gzip.compress(body, 9, mtime=0), {"Content-Encoding": "gzip"}
     return Capture(
         url=url,
-        date=_date_of(url),
+        date=date_of(url),
         body=body,
         content_type=None if _draw(url) == 20 and content_type == "text/html" else content_type,
         http_headers=headers,
@@ -115,7 +115,7 @@ def _capture(source: Source, path: str, body: bytes, content_type: str) -> Captu
 
 def _again(first: Capture, url: str) -> Capture:
     """The same page under another URL, crawled at another time."""
-    return replace(first, url=url, date=_date_of(url))
+    return replace(first, url=url, date=date_of(url))
 
 
 def _message(url: str, status: int, headers: dict[str, str] | None = None) -> Capture:
@@ -126,7 +126,7 @@ def _message(url: str, status: int, headers: dict[str, str] | None = None) -> Ca
     body = f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>\r\n"
     return Capture(
         url=url,
-        date=_date_of(url),
+        date=date_of(url),
         body=body.encode(),
         status=status,
         http_headers=headers or {},
@@ -267,7 +267,7 @@ def _one_release(folder: Path) -> str:
 def _constructed(url: str, licence: str, text: str) -> Capture:
     return Capture(
         url=url,
-        date=_date_of(url),
+        date=date_of(url),
         body=text.encode(),
         content_type="text/html; charset=utf-8",
         notes={"sample-source": "constructed", "sample-licence": licence},
@@ -301,7 +301,8 @@ def _file_of(url: str) -> int:
     raise AssertionError("FILE_SHARES must add up to 100")
 
 
-def _date_of(url: str) -> str:
+def date_of(url: str) -> str:
+    """Return when a page was captured, RFC 3339: a time of the twelve days that depends on the URL alone."""
     return _date(xxhash.xxh3_64_intdigest(url.encode(), seed=2) % CRAWL_SECONDS)
 
 

@@ -11,9 +11,10 @@ from classifiers import as_stored, load, to_decimal
 from classifiers.cards import MODELS, file_sha256, load_card
 from classifiers.languages import label_language, parse_language
 from classifiers.normalize import fold, words
-from classifiers.passages import PassageLengths, Windows, passages, spread
-from classifiers.scripts import main_script
+from classifiers.passages import PassageLengths, passages
+from classifiers.scripts import main_scripts
 from dataproc.errors import ConfigError
+from dataproc.kernels.windows import whole_texts
 
 SHIPPED = ("lid.176", "quality", "domain")
 PROSE = "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do. " * 3
@@ -94,9 +95,7 @@ def test_normalizers() -> None:
     assert words("In 1984, (see p.5)") == "in 0000 , ( see p . 0 )"
 
 
-def test_windows_and_passages() -> None:
-    assert spread("short text", Windows(count=2, chars=10)) == "short text"
-    assert spread("a" * 9 + " b " + "c" * 9, Windows(count=2, chars=10)) == "aaaaaaaaa \n ccccccccc"
+def test_passages() -> None:
     text = "some words here " * 500
     made = list(passages(text, PassageLengths(), "key"))
     assert " ".join(text.split()).startswith(" ".join(made))
@@ -112,10 +111,15 @@ def test_windows_and_passages() -> None:
         ("\u6f22\u5b57", "Hani"),
         ("\u6f22\u306e", "Jpan"),
         ("4!", "Zyyy"),
+        ("\u0430b", "Cyrl"),  # of equals the first
+        ("\u306e" + "\u6f22" * 19, "Jpan"),  # one kana in twenty
+        ("\u306e" + "\u6f22" * 20, "Hani"),
+        ("\u306e\u30ce" + "ab", "Jpan"),
+        ("\u306e" * 2 + "\u6f22" * 39 + "a", "Hani"),
     ],
 )
 def test_scripts(text: str, script: str) -> None:
-    assert main_script(text) == script
+    assert main_scripts(whole_texts(pa.array([text, None]))) == [script, "Zyyy"]
 
 
 def test_language_codes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ def drive(crawl: str, out: str) -> None:
     run = Run(Folder(out), recipe, find_engine("ray")(None), ProgressDisplay(Console(quiet=True)), len(units))
     run.fingerprints["units"] = "those of this test"
     run_documents(run, units)
-    nodes: Any = ray.nodes()
-    print(*(node["NodeID"] for node in nodes if node["Resources"].get("GPU")))
+    nodes: Callable[[], list[Any]] = ray.nodes
+    print(*(node["NodeID"] for node in nodes() if node["Resources"].get("GPU")))
 
 
 @pytest.mark.slow

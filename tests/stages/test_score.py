@@ -32,7 +32,6 @@ def test_best_label() -> None:
     assert result["domain"].to_pylist() == ["fiction", None, None]
     assert result["domain_score"].to_pylist()[1:] == [0, 0]
     assert config.contract().writes == {"domain": pa.string(), "domain_score": pa.float32()}
-    assert "fasttext-community" in config.contract().libraries
 
 
 @pytest.mark.parametrize(

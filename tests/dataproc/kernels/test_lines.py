@@ -15,7 +15,7 @@ from dataproc.kernels.lines import (
     ends_with,
     line_chars,
     split_lines,
-    split_paragraphs,
+    join_paragraphs,
     sum_by_row,
 )
 from tests.dataproc.kernels.texts import PATHOLOGICAL, column, texts
@@ -27,7 +27,7 @@ lined = st.lists(
 
 
 def counts(text: str | None, bullets: str = BULLETS) -> tuple[int, int, int]:
-    found = count_lines(column([text]), bullets)
+    found = count_lines(split_lines(column([text])), bullets)
     return int(found.lines[0]), int(found.bullets[0]), int(found.ellipses[0])
 
 
@@ -62,7 +62,7 @@ def test_bullets_are_the_callers() -> None:
 
 
 def test_rows_are_apart() -> None:
-    found = count_lines(column(["- a..", ".\n- b", None, "c..."])[1:])
+    found = count_lines(split_lines(column(["- a..", ".\n- b", None, "c..."])[1:]))
     assert [found.lines.tolist(), found.bullets.tolist(), found.ellipses.tolist()] == [[2, 0, 1], [1, 0, 0], [0, 0, 1]]
 
 
@@ -84,13 +84,13 @@ def test_lines_and_paragraphs_equal_the_oracle(values: list[str | None]) -> None
         "\n".join(line if line.strip(SPACES) else "" for line in (value or "").split("\n")) for value in values
     ]
     paragraphs = [[part.strip(SPACES) for part in re.split("\n{2,}", text)] for text in blank_lines_emptied]
-    assert spans(split_paragraphs(column(values))) == [[part for part in parts if part] for parts in paragraphs]
+    assert spans(join_paragraphs(split_lines(column(values)))) == [[part for part in parts if part] for parts in paragraphs]
 
 
 def test_lines_of_a_slice() -> None:
     lines = split_lines(column(["skipped", "a \n\n b", None])[1:])
     assert (lines.starts.tolist(), lines.ends.tolist(), lines.offsets.tolist()) == ([7, 12], [8, 13], [0, 2, 2])
-    assert spans(split_paragraphs(column(["a\nb\n \nc"]))) == [["a\nb", "c"]]
+    assert spans(join_paragraphs(split_lines(column(["a\nb\n \nc"])))) == [["a\nb", "c"]]
 
 
 @given(lined, st.text(st.sampled_from(".\u2026\u4e2dc"), max_size=3))
@@ -111,6 +111,6 @@ def test_sum_by_row() -> None:
 def test_lines_of_a_megabyte_of_one_thing(text: str) -> None:
     assert (
         spans(split_lines(column([text])))
-        == spans(split_paragraphs(column([text])))
+        == spans(join_paragraphs(split_lines(column([text]))))
         == [[text.strip()] * (text[0] != "\n")]
     )

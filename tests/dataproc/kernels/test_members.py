@@ -1,25 +1,45 @@
 from __future__ import annotations
 
-from itertools import chain
-
 import numpy as np
+import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.kernels.members import count_members
+from dataproc.kernels.members import count_listed, list_words
+from dataproc.kernels.shingles import word_hashes
+from dataproc.kernels.words import split_words
+from tests.dataproc.kernels.texts import PATHOLOGICAL, column, texts
 
-hashes = st.integers(0, 9) | st.integers(2**63, 2**64 - 1)
+WORDS = ["the", "THE", "Kelvin", "\u212aelvin", "co\u00adop", "coop", "\u00c9t\u00e9", "\u00e9t\u00e9", "a", "zz@[`{", "1"]
+LONG = ["eightlet", "EIGHTLET", "ninelette", "Ninelette", "wordofmanyletters", "\u0441\u043b\u043e\u0432\u043e", "\u4e2d"]
+single = st.sampled_from([word for word in WORDS + LONG if "@" not in word])
+written = st.lists(texts | st.sampled_from(WORDS + LONG), max_size=12).map(" ".join)
 
 
-@given(documents=st.lists(st.lists(hashes, max_size=12), max_size=5), members=st.sets(hashes, max_size=6))
-def test_equals_the_oracle(documents: list[list[int]], members: set[int]) -> None:
-    flat = np.array(list(chain(*documents)), np.uint64)
-    offsets = np.cumsum([0, *map(len, documents)])
-    rows = np.arange(len(documents))[::-2]
-    found = count_members(flat, offsets, rows, np.array(list(members), np.uint64))
-    assert found.tolist() == [len(members & set(documents[row])) for row in rows]
+@given(st.lists(written | st.none(), max_size=4), st.lists(single, max_size=6))
+def test_equals_the_oracle(values: list[str | None], listed: list[str]) -> None:
+    words = split_words(column(values))
+    members = set(word_hashes(split_words(column(list(listed)))).tolist())
+    hashes = word_hashes(words)
+    rows = np.arange(len(values))[::-2]
+    expected = [len(members & set(hashes[words.offsets[row] : words.offsets[row + 1]].tolist())) for row in rows]
+    assert count_listed(words, rows, list_words(listed)).tolist() == expected
 
 
 def test_example() -> None:
-    flat, offsets = np.array([2, 9, 2, 3], np.uint64), np.array([0, 4])
-    assert count_members(flat, offsets, np.array([0]), np.array([3, 1, 2, 1], np.uint64)).tolist() == [2]
+    words = split_words(column(["To be or not to be"]))
+    assert count_listed(words, np.array([0]), list_words(["to", "be", "of", "Be"])).tolist() == [2]
+
+
+@pytest.mark.parametrize("listed", [["two words"], [""], ["-"]])
+def test_a_list_holds_single_words(listed: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"^list_words\.listed must be single words, got \["):
+        list_words(listed)
+
+
+@pytest.mark.parametrize("text", PATHOLOGICAL)
+def test_a_megabyte_of_one_thing(text: str) -> None:
+    words = split_words(pa.array([text], pa.large_string()))
+    found = count_listed(words, np.array([0]), list_words(["a", "\u4e2d"]))
+    assert found.tolist() == [int(text.startswith(("a ", "\u4e2d")))]

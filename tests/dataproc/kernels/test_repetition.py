@@ -2,20 +2,19 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataproc.kernels.lines import split_lines
 from dataproc.kernels.repetition import (
-    WordStream,
-    _repeated_ngrams,
+    _ngrams,
     count_repeats,
-    repeated_ngram_chars,
-    top_ngram_chars,
-    word_stream,
+    ngram_chars,
 )
-from dataproc.kernels.words import split_words
+from dataproc.kernels.words import Words, split_words
 from tests.dataproc.kernels.test_lines import SPACES
 from tests.dataproc.kernels.texts import PATHOLOGICAL, column, texts
 
@@ -25,8 +24,16 @@ repeating = st.lists(
 sizes = st.integers(1, 6)
 
 
-def streamed(text: str | None) -> WordStream:
-    return word_stream(split_words(column([text])))
+def streamed(text: str | None) -> Words:
+    return split_words(column([text]))
+
+
+def top_ngram_chars(stream: Words, size: int) -> npt.NDArray[np.int64]:
+    return ngram_chars(stream, [size], []).top[:, 0]
+
+
+def repeated_ngram_chars(stream: Words, size: int) -> npt.NDArray[np.int64]:
+    return ngram_chars(stream, [], [size]).repeated[:, 0]
 
 
 def parted(text: str) -> tuple[list[str], list[int]]:
@@ -74,7 +81,7 @@ def test_repeated_ngrams_equal_the_oracle(text: str, size: int) -> None:
 @given(st.lists(repeating | st.none(), max_size=4), sizes)
 def test_rows_are_apart(values: list[str | None], size: int) -> None:
     """The table of a document serves the next: nothing of it may be left."""
-    stream, lines = word_stream(split_words(column(values))), split_lines(column(values))
+    stream, lines = split_words(column(values)), split_lines(column(values))
     alone = [streamed(value) for value in values]
     assert top_ngram_chars(stream, size).tolist() == [int(top_ngram_chars(one, size)[0]) for one in alone]
     assert repeated_ngram_chars(stream, size).tolist() == [int(repeated_ngram_chars(one, size)[0]) for one in alone]
@@ -90,7 +97,7 @@ def test_examples() -> None:
 
 
 def test_no_rows() -> None:
-    assert top_ngram_chars(word_stream(split_words(column([]))), 2).tolist() == []
+    assert top_ngram_chars(split_words(column([])), 2).tolist() == []
     assert count_repeats(split_lines(column([]))).chars.tolist() == []
 
 
@@ -103,4 +110,4 @@ def test_a_megabyte_of_one_thing(text: str) -> None:
 
 
 def test_is_compiled_once() -> None:
-    assert len(_repeated_ngrams.signatures) == 1  # type: ignore[attr-defined]
+    assert len(_ngrams.signatures) == 1  # type: ignore[attr-defined]

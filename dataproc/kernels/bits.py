@@ -1,0 +1,35 @@
+"""Bits of 64-bit masks, for use inside other kernels: numba has no names for these instructions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from dataproc.kernels.jit import kernel
+
+NONE, ONE, ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def popcount(typing: Any, value: Any) -> Any:
+    """Return the number of ones of a uint64, as int64."""
+    return types.int64(types.uint64), lambda context, builder, signature, args: builder.ctpop(args[0])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lowest(typing: Any, value: Any) -> Any:
+    """Return the place of the lowest one of a uint64 that is not 0, as int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], context.get_constant(types.boolean, True))
+
+    return types.int64(types.uint64), generate
+
+
+@kernel
+def below(size: int) -> Any:
+    """Return the mask of the first `size` bits, 64 at most."""
+    return ALL if size >= 64 else (ONE << np.uint64(size)) - ONE
