@@ -207,6 +207,28 @@ def train_classifier(
     train(config, data, out)
 
 
+@app.command()
+def build_unigrams(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Folder of a run, or JSON Lines, Parquet or WET files.")
+    ],
+    language: Annotated[str, typer.Option(help="Language of the texts; of a run, its documents in that language.")],
+    out: Annotated[Path, typer.Option(help="File to write: .tsv or .tsv.gz.")],
+    max_words: Annotated[int, typer.Option(min=1, help="Most frequent words kept.")] = 131072,
+    max_text_bytes: Annotated[int, typer.Option(min=1, help="Texts read, in bytes of UTF-8.")] = 1 << 30,
+) -> None:
+    """Count the words of a language, as the reference of stage unigram_divergence."""
+    from classifiers.languages import parse_language
+    from jobs.build_unigrams import build_unigrams as build
+
+    unigrams = build(source, parse_language(language), out, max_words, max_text_bytes)
+    told = (
+        f"{out}: {len(unigrams.words):,} of {unigrams.total:,} words of {unigrams.documents:,} documents."
+        f" Their divergence by quantile: {', '.join(f'{q} {v}' for q, v in unigrams.divergence.items())}."
+    )
+    console.print(told, highlight=False, soft_wrap=True, markup=False)
+
+
 def _run(
     order: Order,
     folder: Folder,

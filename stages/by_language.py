@@ -17,6 +17,9 @@ from dataproc.errors import ConfigError
 
 V = TypeVar("V")
 
+CHARACTERS_ARE_WORDS = ("cmn", "jpn", "khm", "lao", "mya", "tha", "wuu", "yue")
+"""Languages written without spaces, whose characters are words to `dataproc.kernels.words`."""
+
 
 def by_code(settings: Mapping[str, V]) -> dict[str, V]:
     """Return the settings under ISO 639-3 codes, ascending; for validators.

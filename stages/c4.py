@@ -5,16 +5,19 @@ it has an endless word, no end mark, too few tokens between white space, or spea
 this order. Then a page is dropped for a line with "lorem ipsum" or "{" - lines that went before don't count - or for
 too few sentences in the lines left. The kept documents' `text` is rewritten to the lines left, joined by newlines.
 
-Two variants, by the code they follow; the paper gives only some of the numbers:
+Four variants, by the code they follow; the paper gives only some of the numbers:
 
 - `tfds`: c4_utils.py of TensorFlow Datasets, which made C4 (5 words, 3 sentences, 190,000 characters).
 - `datatrove`: c4_filters.py of datatrove 0.10, used for FineWeb with `end_marks: null` (3 words, 5 sentences; an
   apostrophe ends a line, too; the marks of citations count as words of their line).
+- `dclm`: c4.yaml of DCLM, the numbers of `tfds`; white space behind the end mark is no matter.
+- `dolma`: the tagger c4_v2 of Dolma and the mixer of its replication of C4 (3 words, neither sentences nor lengths nor
+  policies nor citations nor "..."); "javascript" drops the page, as "lorem ipsum" and "{" do, in any line of it.
 
-What both do and one might not expect: white space that a citation leaves at the end of a line stays, and such a line
-has no end mark ("In 1950. [2]"); "..." is no end mark, but U+2026 isn't one anyway.
+What the first two do and one might not expect: white space that a citation leaves at the end of a line stays, and such
+a line has no end mark ("In 1950. [2]"); "..." is no end mark, but U+2026 isn't one anyway.
 
-Source: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 2.2. Differences to both: lines end at newlines
+Source: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 2.2. Differences to all: lines end at newlines
 only (not at U+2028, form feeds and their like); digits of citations are ASCII; sentences are counted by the rule of
 `dataproc.kernels.sentences`, not by NLTK's Punkt or spaCy (on 12,000 lines of web text, spaCy's count is the same for
 99%). Language, bad words (stage `bad_words`) and duplicate lines are for other stages.
@@ -48,13 +51,21 @@ POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "us
 VARIANTS: dict[str, dict[str, Any]] = {
     "tfds": {"max_chars": 190_000, "end_marks": '.?!"', "min_line_words": 5, "min_sentences": 3},
     "datatrove": {"max_chars": None, "end_marks": ".?!\"'", "min_line_words": 3, "min_sentences": 5},
+    "dclm": {},
+    "dolma": {
+        **{"max_chars": None, "max_word_chars": None, "min_sentences": None, "min_line_words": 3},
+        **{"citations": False, "policy": ()},
+    },
 }
 """What the variants give to the fields that a recipe leaves out."""
 
 LINE_RULES = ("long_word", "no_end_mark", "few_words", "lorem_ipsum", "javascript", "curly_bracket", "policy")
 """Why a line goes, or its page, in the order in which it is tried: each line counts for the first that holds."""
 
-RULES = ("max_chars", "lorem_ipsum", "curly_bracket", "min_sentences", "min_chars")
+PAGE_RULES = ("lorem_ipsum", "javascript", "curly_bracket")
+"""Those of a line that drop its page; "javascript" does in variant `dolma` alone, where each line counts for each."""
+
+RULES = ("max_chars", *PAGE_RULES, "min_sentences", "min_chars")
 """Why a page is dropped, in the order in which it is tried."""
 
 COLUMNS = {
@@ -75,28 +86,29 @@ class C4(Stage):
     A limit left out is that of the variant; null turns it off.
     """
 
-    variant: Literal["tfds", "datatrove"] = "tfds"
-    """Whose limits hold where none is given, and whether citations count as words (`datatrove`) or not."""
+    variant: Literal["tfds", "datatrove", "dclm", "dolma"] = "tfds"
+    """Whose limits hold where none is given, and what cannot be said by limits; see the module."""
     max_chars: Count = 190_000
-    """Most characters of a document, before cleaning; off in variant `datatrove`."""
+    """Most characters of a document, before cleaning; off in variants `datatrove` and `dolma`."""
     max_word_chars: Count = 1000
-    """Most characters of a word (token between white space); a line with a longer one goes."""
+    """Most characters of a word (token between white space); a line with a longer one goes; off in `dolma`."""
     citations: bool = True
-    """Cut [1], [], [edit] and [citation needed] out of lines."""
+    """Cut [1], [], [edit] and [citation needed] out of lines; not in variant `dolma`."""
     end_marks: str | None = Field('.?!"', min_length=1)
-    """Marks that end a line, as one string; others go, as do those with "..." at the end; datatrove adds "'"."""
+    """Marks that end a line, as one string; others go, as do those with "..." at the end, but in `dolma`; datatrove
+    adds "'"."""
     min_line_words: Count = 5
-    """Fewest words (tokens between white space) of a line; 3 in variant `datatrove`."""
+    """Fewest words (tokens between white space) of a line; 3 in variants `datatrove` and `dolma`."""
     lorem_ipsum: bool = True
     """Drop pages with "lorem ipsum" in any case."""
     javascript: bool = True
-    """Remove lines with "javascript" in any case."""
+    """Remove lines with "javascript" in any case; variant `dolma` drops pages with it."""
     curly_bracket: bool = True
     """Drop pages with "{"."""
     policy: tuple[Phrase, ...] = POLICY
-    """Phrases, in any case, that remove a line; [] removes none."""
+    """Phrases, in any case, that remove a line; [] removes none, as variant `dolma` does."""
     min_sentences: Count = 3
-    """Fewest sentences in the lines left; 5 in variant `datatrove`."""
+    """Fewest sentences in the lines left; 5 in variant `datatrove`, off in `dolma`."""
     min_chars: Count = 1
     """Least characters left; null keeps documents of which nothing is left."""
     languages: tuple[str, ...] | None = None
@@ -119,10 +131,16 @@ class C4(Stage):
         return Contract(
             reads=("text",) if self.languages is None else ("text", "language"),
             writes={"text": pa.large_string(), **COLUMNS},
-            rules=tuple(rule for rule in RULES if (limit := getattr(self, rule)) is not None and limit is not False),
+            rules=tuple(
+                rule for rule in self.rules() if (limit := getattr(self, rule)) is not None and limit is not False
+            ),
             measures={"max_chars": "c4_chars", "min_sentences": "c4_sentences"},
             assets={"char_classes": file_hash(TABLE), "sentence_ends": file_hash(SENTENCE_ENDS)},
         )
+
+    def rules(self) -> tuple[str, ...]:
+        """Return those of `RULES` that the variant knows."""
+        return tuple(rule for rule in RULES if rule != "javascript" or self.variant == "dolma")
 
     def build(self) -> Transform:
         """Return `c4`."""
@@ -145,7 +163,7 @@ def c4(batch: pa.RecordBatch, config: C4) -> pa.RecordBatch:
     if config.max_chars is not None:
         too_long = measured["c4_chars"] > config.max_chars
         drops.where("max_chars", cleaning & too_long, measured["c4_chars"], config.max_chars)
-    for rule in ("lorem_ipsum", "curly_bracket"):
+    for rule in (rule for rule in PAGE_RULES if rule in config.rules()):
         found = measured[f"c4_{rule}_lines"]
         drops.where(rule, cleaning & (found > 0), found, 0)
     for rule, values in (("min_sentences", measured["c4_sentences"]), ("min_chars", left)):
@@ -173,13 +191,14 @@ def _clean(text: pa.Array, config: C4) -> tuple[dict[str, npt.NDArray[np.int64]]
 
     whole = shared(split_lines, text)
     lines, cuts = cut_citations(whole) if config.citations else (whole, np.zeros(len(whole.starts), np.int64))
-    num_words = line_tokens(lines if config.variant == "tfds" else whole)
+    num_words = line_tokens(whole if config.variant == "datatrove" else lines)
     most, none = config.max_word_chars, np.zeros(len(lines.starts), bool)
     long_word = none if most is None else has_long_token(whole, most)
     measured = {"c4_chars": num_chars(text), "c4_lines": np.diff(lines.offsets)}
     left = np.ones(len(lines.starts), bool)
     for rule, holds in _tests(lines, long_word, num_words, config).items():
-        measured[f"c4_{rule}_lines"] = sum_by_row(left & holds, lines.offsets)
+        counted = holds if config.variant == "dolma" and rule in PAGE_RULES else left & holds
+        measured[f"c4_{rule}_lines"] = sum_by_row(counted, lines.offsets)
         left &= ~holds
     measured["c4_citations"] = sum_by_row(cuts, lines.offsets)
     measured["c4_sentences"] = sum_by_row(np.where(left, count_sentences(lines), 0), lines.offsets)
@@ -190,11 +209,13 @@ def _tests(
     lines: Lines, long_word: npt.NDArray[np.bool_], num_words: npt.NDArray[np.int64], config: C4
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Return for each of `LINE_RULES`, in order, the lines for which it holds, bool [L]; none where it is off."""
+    from dataproc.kernels.line_cuts import trim_ends
     from dataproc.kernels.line_rules import ends_in
     from dataproc.kernels.lines import ends_with
     from dataproc.kernels.phrases import contains_any
 
     none = np.zeros(len(lines.starts), bool)
+    ending = trim_ends(lines) if config.variant == "dclm" else lines
     marks, fewest = config.end_marks, config.min_line_words
     phrases = {
         "lorem_ipsum": ["lorem ipsum"] if config.lorem_ipsum else [],
@@ -204,7 +225,9 @@ def _tests(
     }
     return {
         "long_word": long_word,
-        "no_end_mark": none if marks is None else ~ends_with(lines, marks) | ends_in(lines, "..."),
+        "no_end_mark": none
+        if marks is None
+        else ~ends_with(ending, marks) | (ends_in(ending, "...") & (config.variant != "dolma")),
         "few_words": none if fewest is None else num_words < fewest,
         **dict(zip(phrases, contains_any(lines, *phrases.values()), strict=True)),
     }

@@ -3,13 +3,15 @@
 Lines are those of `dataproc.kernels.lines`, without the white space around them; characters are code points. A text
 without lines measures 0 throughout, so it falls to `min_line_punct`.
 
-Two variants, since the paper and the released code differ:
+Three variants; the first two since the paper and the released code differ:
 
 - `code` (fineweb_quality_filter.py of datatrove 0.10): 1% of characters in repeated lines, as in the paper's appendix
   E.4; lines of up to 30 characters are short; a limit of new lines per word, of which the paper says nothing.
 - `paper` (section 3.6): 10% of characters in repeated lines; shorter than 30 characters is short; no such limit.
+- `fineweb2` (fineweb-2-pipeline.py of FineWeb-2): 10% of characters in repeated lines, short lines are let pass, and
+  the other two limits are those of each language (`stages.fineweb2`), which stand before the number in the field.
 
-In both, a document whose value is just the limit is kept; the paper's text drops it. So did the code of April 2024, by
+In all, a document whose value is just the limit is kept; the paper's text drops it. So did the code of April 2024, by
 which FineWeb was first made; it also took blank lines into the first two shares, and as marks . ? ! and the straight
 quotes alone (`end_marks`).
 
@@ -32,6 +34,7 @@ from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
 from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
+from stages import fineweb2
 from stages.by_language import by_code
 from stages.rules import Ratio, Share, drop_by_language, filled, num_chars, share
 
@@ -41,6 +44,7 @@ Rule = Literal["min_line_punct", "max_short_lines", "max_dup_line_chars", "max_n
 VARIANTS: dict[str, dict[str, Any]] = {
     "code": {"short_line_chars": 30, "max_dup_line_chars": 0.01, "max_newline_ratio": 0.3},
     "paper": {"short_line_chars": 29, "max_dup_line_chars": 0.1, "max_newline_ratio": None},
+    "fineweb2": {"max_short_lines": None, "max_dup_line_chars": 0.1},
 }
 """What the variants give to the fields that a recipe leaves out."""
 
@@ -57,8 +61,8 @@ COLUMNS = {column(rule): pa.float64() for rule in get_args(Rule)}
 class FinewebQuality(Stage):
     """Drop documents that break the rules of FineWeb; each limit is named as its rule, null turns it off."""
 
-    variant: Literal["code", "paper"] = "code"
-    """Whose limits hold where none is given: the released code's, or those of the paper's text."""
+    variant: Literal["code", "paper", "fineweb2"] = "code"
+    """Whose limits hold where none is given: the released code's, those of the paper's text, or FineWeb-2's."""
     min_line_punct: Share = 0.12
     """Least share of lines that end with one of `end_marks`."""
     end_marks: str | None = Field(None, min_length=1)
@@ -79,6 +83,12 @@ class FinewebQuality(Stage):
     def _fill(cls, values: Any) -> Any:
         return filled(values, VARIANTS, "code")
 
+    def own_limits(self, rule: str) -> dict[str, float | None]:
+        """Return the limits of one rule that languages have of their own; None = off."""
+        on = self.variant == "fineweb2" and getattr(self, rule) is not None
+        published = fineweb2.limits(rule) if on else {}
+        return published | {language: own[rule] for language, own in self.languages.items() if rule in own}
+
     def contract(self) -> Contract:
         """Return what it reads and writes; see `Stage`."""
         from dataproc.kernels.sentences import TABLE as SENTENCE_ENDS
@@ -88,7 +98,11 @@ class FinewebQuality(Stage):
             writes=COLUMNS,
             rules=get_args(Rule),
             measures={rule: column(rule) for rule in get_args(Rule)},
-            assets={"char_classes": file_hash(TABLE), "sentence_ends": file_hash(SENTENCE_ENDS)},
+            assets={
+                "char_classes": file_hash(TABLE),
+                "sentence_ends": file_hash(SENTENCE_ENDS),
+                **(fineweb2.assets() if self.variant == "fineweb2" else {}),
+            },
         )
 
     def build(self) -> Transform:
@@ -106,8 +120,8 @@ def fineweb_quality(batch: pa.RecordBatch, config: FinewebQuality) -> pa.RecordB
     measured = _measure(batch["text"], config)
     drops = Drops(batch)
     for rule in get_args(Rule):
-        own = {language: limits[rule] for language, limits in config.languages.items() if rule in limits}
-        drop_by_language(drops, rule, measured[column(rule)], batch["language"], getattr(config, rule), own)
+        limits = getattr(config, rule), config.own_limits(rule)
+        drop_by_language(drops, rule, measured[column(rule)], batch["language"], *limits)
     return drops.mark(measured)
 
 

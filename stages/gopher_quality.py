@@ -6,6 +6,14 @@ that stand alone count against a text: among our words there would be none of th
 something on them. Stop words are compared in lower case and counted once each, however often they occur (datatrove
 counts so too; DCLM counts occurrences).
 
+Three variants:
+
+- `paper`: as above.
+- `datatrove` (gopher_quality_filter.py of datatrove 0.10): the share of words with a letter is taken of pieces
+  (`dataproc.kernels.pieces`), among which each punctuation mark counts against a text, as among datatrove's tokens.
+- `fineweb2`: the same, and FineWeb-2's stop words, mean word lengths and shares of words with a letter by language
+  (`stages.fineweb2`), which stand before the number in the field.
+
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1. Deviations: the rules are for English, so
 stop words are asked for only where the language has a list, and the mean word length is not held against languages
 whose ordinary texts would fail it, Chinese, Korean and Vietnamese among them.
@@ -18,7 +26,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -27,6 +34,7 @@ from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, OTHER, TABLE, tables
 from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
+from stages import fineweb2
 from stages.by_language import by_code
 from stages.rules import Count, Ratio, Share, drop_by_language, share
 
@@ -81,6 +89,8 @@ def mean_word_lengths() -> dict[str, float]:
 class GopherQuality(Stage):
     """Drop documents that break the quality rules of Gopher; each limit is named as its rule, null turns it off."""
 
+    variant: Literal["paper", "datatrove", "fineweb2"] = "paper"
+    """What `min_alpha_words` is a share of, and whether languages have FineWeb-2's limits; see the module."""
     min_words: Count = 50
     """Fewest words."""
     max_words: Count = 100_000
@@ -98,11 +108,12 @@ class GopherQuality(Stage):
     max_ellipsis_lines: Share = 0.3
     """Greatest share of lines that end with an ellipsis."""
     min_alpha_words: Share = 0.8
-    """Least share of tokens between white space that hold a letter."""
+    """Least share of tokens between white space (`paper`) or of words and signs (others) that hold a letter."""
     min_stop_words: Count = 2
     """Fewest different stop words, for languages with a list in `stop_words`."""
     stop_words: Annotated[dict[str, tuple[str, ...]], AfterValidator(by_code)] = Field({"eng": ENGLISH})
-    """Stop words by language, each a single word. A recipe's mapping takes the place of the default."""
+    """Stop words by language, each a single word. A recipe's mapping takes the place of the default; in variant
+    `fineweb2`, its lists take the place of the published ones."""
     languages: Annotated[dict[str, dict[Rule, Ratio]], AfterValidator(by_code)] = Field({})
     """Other limits for single languages. Example: {"deu": {"max_mean_word_length": 14}}"""
 
@@ -118,7 +129,8 @@ class GopherQuality(Stage):
     @model_validator(mode="after")
     def _check_limits(self) -> GopherQuality:
         """Refuse limits that no text can meet."""
-        for language in ("", *self.languages, *self.stop_words):
+        lists = self.lists()
+        for language in ("", *self.languages, *lists):
             where = f" for {language}" if language else ""
             for name in ("words", "mean_word_length"):
                 low, high = self._limit(f"min_{name}", language), self._limit(f"max_{name}", language)
@@ -126,8 +138,8 @@ class GopherQuality(Stage):
                     raise ValueError(
                         f"min_{name} must be at most max_{name}, got {low:g} and {high:g}{where}. Change one."
                     )
-            least, listed = self._limit("min_stop_words", language), len(set(self.stop_words.get(language, ())))
-            if language in self.stop_words and least is not None and least > listed:
+            least, listed = self._limit("min_stop_words", language), len(set(lists.get(language, ())))
+            if language in lists and least is not None and least > listed:
                 raise ValueError(
                     f"min_stop_words must be at most {listed}, the words listed, got {least:g}{where}. Add words."
                 )
@@ -143,9 +155,17 @@ class GopherQuality(Stage):
             "min_mean_word_length": [language for language, length in mean_word_lengths().items() if length < 3.5],
             "max_mean_word_length": [language for language, length in mean_word_lengths().items() if length > 9],
         }
-        return dict.fromkeys(outside.get(rule, ())) | {
-            language: own[rule] for language, own in self.languages.items() if rule in own
-        }
+        on = self.variant == "fineweb2" and getattr(self, rule) is not None
+        published = fineweb2.limits(rule) if on else {}
+        return (
+            dict.fromkeys(outside.get(rule, ()))
+            | published
+            | {language: own[rule] for language, own in self.languages.items() if rule in own}
+        )
+
+    def lists(self) -> dict[str, tuple[str, ...]]:
+        """Return the stop words by language."""
+        return (fineweb2.stop_words() if self.variant == "fineweb2" else {}) | self.stop_words
 
     def contract(self) -> Contract:
         """Return what it reads and writes; see `Stage`."""
@@ -154,27 +174,29 @@ class GopherQuality(Stage):
             writes=COLUMNS,
             rules=get_args(Rule),
             measures={rule: _column_of(rule) for rule in get_args(Rule)},
-            assets={"char_classes": file_hash(TABLE), "word_lengths": file_hash(WORD_LENGTHS)},
+            assets={
+                "char_classes": file_hash(TABLE),
+                "word_lengths": file_hash(WORD_LENGTHS),
+                **(fineweb2.assets() if self.variant == "fineweb2" else {}),
+            },
         )
 
     def build(self) -> Transform:
         """List the stop words and return `gopher_quality`."""
         from dataproc.kernels.members import list_words
 
-        stop_words = {language: list_words(words) for language, words in self.stop_words.items()}
+        stop_words = {language: list_words(words) for language, words in self.lists().items()}
         return partial(gopher_quality, config=self, stop_words=stop_words)
 
 
-def gopher_quality(
-    batch: pa.RecordBatch, config: GopherQuality, stop_words: dict[str, WordList]
-) -> pa.RecordBatch:
+def gopher_quality(batch: pa.RecordBatch, config: GopherQuality, stop_words: dict[str, WordList]) -> pa.RecordBatch:
     """Add the measured columns of `COLUMNS` and mark the rows that break a rule.
 
     batch: N rows, needs `text` (string or large_string) and `language` (string). A null text measures 0 throughout;
     gopher_stop_words is null where the language has no list. Example: "The end..." has num_words 2,
     gopher_mean_word_length 3.0, gopher_ellipsis_ratio 0.5, gopher_stop_words 1.
     """
-    measured = _measure(batch["text"], batch["language"], stop_words)
+    measured = _measure(batch["text"], batch["language"], stop_words, with_signs=config.variant != "paper")
     drops = Drops(batch)
     for rule in get_args(Rule):
         values = measured[_column_of(rule)].to_numpy(zero_copy_only=False)  # NaN where null: breaks no rule
@@ -187,15 +209,18 @@ def _column_of(rule: Rule) -> str:
     return "num_words" if name == "words" else f"gopher_{name}"
 
 
-def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, WordList]) -> dict[str, pa.Array]:
+def _measure(
+    text: pa.Array, languages: pa.Array, stop_words: dict[str, WordList], with_signs: bool
+) -> dict[str, pa.Array]:
     from dataproc.kernels.lines import count_lines, split_lines
     from dataproc.kernels.phrases import occurrences
+    from dataproc.kernels.pieces import alpha_pieces
     from dataproc.kernels.words import alpha_tokens, split_words, word_chars
 
     words = shared(split_words, text)
     num_words = np.diff(words.offsets)
     lines = count_lines(shared(split_lines, text))
-    tokens, alpha = alpha_tokens(text)
+    tokens, alpha = (alpha_pieces if with_signs else alpha_tokens)(text)
     ellipses = occurrences(text, "...") + occurrences(text, "\u2026")
     columns = {
         "num_words": num_words,

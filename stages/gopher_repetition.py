@@ -7,6 +7,9 @@ the rules is datatrove's. An empty text repeats nothing and is kept; one of two 
 In languages written without spaces each character is a word, and five of them in a row come back in any text (on the
 sample crawl, in 16 of 27 Japanese help pages too often): there the limits of repeated n-grams do not apply.
 
+In variant `fineweb2` lines and n-grams have FineWeb-2's limits by language (`stages.fineweb2`), which stand before
+the number in the field; paragraphs and characters in repeated lines have none (`fineweb_quality` asks for the latter).
+
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1, table A1. Differences to datatrove 0.10, which
 breaks ties and overlaps the same way: it takes punctuation marks for words, compares lines with the white space around
 them, and takes n-grams for equal when their letters are, wherever one word ends ("a bc", "ab c").
@@ -15,19 +18,20 @@ them, and takes n-grams for equal when their letters are, wherever one word ends
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
 from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
-from stages.by_language import by_code
-from stages.rules import Share, drop_by_language, num_chars, share
+from stages import fineweb2
+from stages.by_language import CHARACTERS_ARE_WORDS, by_code
+from stages.rules import Share, drop_by_language, filled, num_chars, share
 
 Rule = Literal[
     "max_dup_paragraphs",
@@ -46,9 +50,11 @@ Rule = Literal[
 ]
 """The rules in the order in which they are tried; the first that a document breaks is its drop reason."""
 
-
-CHARACTERS_ARE_WORDS = ("cmn", "jpn", "khm", "lao", "mya", "tha", "wuu", "yue")
-"""Languages whose characters are words to `dataproc.kernels.words`: off there are max_dup_5grams to max_dup_10grams."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "fineweb2": {"max_dup_paragraphs": None, "max_dup_paragraph_chars": None, "max_dup_line_chars": None},
+}
+"""What the variants give to the fields that a recipe leaves out."""
 
 
 def column(rule: str) -> str:
@@ -66,6 +72,8 @@ class GopherRepetition(Stage):
     A document whose share is just the limit is kept.
     """
 
+    variant: Literal["paper", "fineweb2"] = "paper"
+    """Whose limits hold where none is given: the paper's, or those of FineWeb-2 by language."""
     max_dup_paragraphs: Share = 0.3
     """Greatest share of paragraphs that repeat an earlier one."""
     max_dup_paragraph_chars: Share = 0.2
@@ -95,10 +103,21 @@ class GopherRepetition(Stage):
     languages: Annotated[dict[str, dict[Rule, Share]], AfterValidator(by_code)] = Field({})
     """Other limits for single languages. Example: {"deu": {"max_dup_lines": 0.4, "max_top_2gram": null}}"""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        return filled(values, VARIANTS, "paper")
+
     def own_limits(self, rule: str) -> dict[str, float | None]:
         """Return the limits of one rule that languages have of their own; None = off."""
         exempt = CHARACTERS_ARE_WORDS if rule.startswith("max_dup_") and rule.endswith("grams") else ()
-        return dict.fromkeys(exempt) | {language: own[rule] for language, own in self.languages.items() if rule in own}
+        on = self.variant == "fineweb2" and getattr(self, rule) is not None
+        published = fineweb2.limits(rule) if on else {}
+        return (
+            dict.fromkeys(exempt)
+            | published
+            | {language: own[rule] for language, own in self.languages.items() if rule in own}
+        )
 
     def contract(self) -> Contract:
         """Return what it reads and writes; see `Stage`."""
@@ -107,7 +126,7 @@ class GopherRepetition(Stage):
             writes=COLUMNS,
             rules=get_args(Rule),
             measures={rule: column(rule) for rule in get_args(Rule)},
-            assets={"char_classes": file_hash(TABLE)},
+            assets={"char_classes": file_hash(TABLE), **(fineweb2.assets() if self.variant == "fineweb2" else {})},
         )
 
     def build(self) -> Transform:

@@ -34,7 +34,7 @@ class LineShapes(NamedTuple):
 
 
 @cache
-def _capitals() -> npt.NDArray[np.bool_]:
+def capital_letters() -> npt.NDArray[np.bool_]:
     """Return a mask of the capital letters among the first 0x20000 code points: those that have a small form."""
     classes = tables().classes[:0x20000]
     known = np.flatnonzero(classes != OTHER).tolist()  # of the tables' Unicode version, whatever Python's is
@@ -56,7 +56,7 @@ def line_shapes(text: pa.Array) -> LineShapes:
     count = count_lines(data, offsets, rows)
     starts, counts = np.empty(count + 1, np.int64), np.zeros((4, count), np.int64)
     starts[0] = offsets[0]
-    _measure(data, offsets, rows, tables().classes, _capitals(), starts, counts)
+    _measure(data, offsets, rows, tables().classes, capital_letters(), starts, counts)
     return LineShapes(data, starts, rows, *counts)
 
 
