@@ -165,7 +165,7 @@ def test_documents_have_a_text_even_where_a_stage_only_flagged_that_there_is_non
 @pytest.mark.parametrize("trace", ["", "Traceback (most recent call last):\nKeyError: 'x'\n"])
 def test_only_bugs_show_their_traceback(order: Order, tmp_path: Path, trace: str) -> None:
     class Engine:
-        def map(self, name: str, fn: Any, units: Sequence[int]) -> Iterator[Failed]:
+        def map(self, name: str, fn: Any, units: Sequence[int], *_: Any) -> Iterator[Failed]:
             yield Failed(0, "the sentence", trace)
 
     run = Run(Folder(tmp_path), order.recipe, Engine(), Silent(), 2)  # type: ignore[arg-type]
