@@ -24,10 +24,10 @@ from pathlib import Path
 from benchmarks.debian import Crawl, debian_crawl
 from benchmarks.driver import WORKERS, Used, start
 from benchmarks.figures import Figure, show, write
-from dataproc.engines import ENGINES
 from dataproc.storage import Folder
 from jobs.funnel import read_funnel
 
+ENGINES = ("local", "ray", "spark")
 CACHE = Path(__file__).parent / ".cache"
 TINY_PAGES = 48
 FEW_UNITS, MANY_UNITS = 10, 10_000
