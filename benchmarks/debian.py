@@ -1,10 +1,10 @@
-"""A crawl of 2 GB of real pages, made of documentation packages of Debian 12: too much to ship, and free to fetch.
+"""A crawl of 2 GB of real pages, made of documentation packages of Debian 12: free to fetch, too much to ship.
 
-114,700 pages in 40 languages: LibreOffice's help in 34 of them, the handbook and the installation guide in 20 and more,
-the API of Java, LilyPond's manuals (pages of up to 7 MB among them), C++, PostgreSQL, Python, Apache, SQLite. Menus come
-back on page after page and translations are often unfinished, so that there are far more near-duplicates than on the
-web: good for volume, not a sample of the web. Pages are spread over the files by the hash of their URL, as hosts are in a
-crawl's files. The same packages (and the same zlib) give the same bytes.
+LibreOffice's help in 34 languages, the handbook and the installation guide in some 20, the API of Java, LilyPond's
+manuals (pages of up to 7 MB among them), C++, PostgreSQL, Python, Apache, SQLite. Menus come back on page after page
+and translations are often unfinished, so that near-duplicates are far more than on the web: good for volume, not a
+sample of it. Pages are spread over the files by the hash of their URL, as the hosts of a crawl are over its files. The
+same packages (and the same zlib) give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import xxhash
 
@@ -22,13 +23,12 @@ from jobs.sample.build import date_of
 from jobs.sample.records import Capture, page, warcinfo
 from jobs.sample.sources import DEBIAN_SOURCES, Source
 
-NUM_FILES = 24
+NUM_FILES = 16
 ALL = {"**/*.html": 1 << 30}
-HELP = "libreoffice-help-"
 HELP_LANGUAGES = """
     ca cs da de dz el en-gb en-us es et eu fi fr gl hi hu id it ja km ko nl om pl pt pt-br ru sl sv tr vi zh-cn zh-tw
-""".split()
-LILYPOND_LANGUAGES = "ca cs de es fr hu it ja nl pt zh".split()
+"""
+LILYPOND_LANGUAGES = "ca cs de es fr hu it ja nl pt zh"
 
 SOURCES = (
     *(replace(source, take=ALL, always=()) for source in DEBIAN_SOURCES),
@@ -65,8 +65,8 @@ SOURCES = (
 
 PACKAGES = (
     *(source.name for source in SOURCES if source.name != "libreoffice-help"),
-    *(HELP + language for language in HELP_LANGUAGES),
-    *(f"lilypond-doc-html-{language}" for language in LILYPOND_LANGUAGES),
+    *(f"libreoffice-help-{language}" for language in HELP_LANGUAGES.split()),
+    *(f"lilypond-doc-html-{language}" for language in LILYPOND_LANGUAGES.split()),
 )
 
 
@@ -95,10 +95,10 @@ def debian_crawl(cache: Path, limit: int | None = None) -> Crawl:
     if not about.exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(dir=cache) as unpacked:
-            packages = _unpack(_fetch(cache / "packages"), Path(unpacked))
-            told = _build(Path(unpacked), folder, limit)
-        about.write_text(json.dumps({**told, "packages": packages}, indent=1) + "\n", encoding="utf-8")
+        packages = _fetch(cache / "packages")
+        told: dict[str, object] = dict(_build(_unpack(packages, cache / "unpacked"), folder, limit))
+        told["packages"] = dict(unquote(package.name).split("_")[:2] for package in packages)
+        about.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return Crawl(folder, **json.loads(about.read_text(encoding="utf-8")))
 
 
@@ -110,7 +110,9 @@ def _fetch(folder: Path) -> list[Path]:
         if not (shutil.which("apt-get") and shutil.which("dpkg")):
             raise SystemExit("The crawl must be fetched by apt-get and dpkg, got none. Run this on Debian 12.")
         print(f"Fetching {len(missing)} packages into {folder} ...", flush=True)
-        done = subprocess.run(["apt-get", "download", *missing], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["apt-get", "download", *missing], cwd=folder, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             told = next((line for line in done.stderr.splitlines() if line.startswith("E:")), "no word of why")
             raise SystemExit(
@@ -120,11 +122,15 @@ def _fetch(folder: Path) -> list[Path]:
     return [next(iter(sorted(folder.glob(f"{name}_*.deb")))) for name in PACKAGES]
 
 
-def _unpack(packages: list[Path], folder: Path) -> dict[str, str]:
-    """Unpack and return the version of each package by its name."""
-    for package in packages:
-        subprocess.run(["dpkg", "-x", package, folder], check=True)
-    return dict(package.name.split("_")[:2] for package in packages)
+def _unpack(packages: list[Path], folder: Path) -> Path:
+    """Unpack the packages into the folder, which appears when it is whole, and return it."""
+    if not folder.exists():
+        print(f"Unpacking {len(packages)} packages into {folder} ...", flush=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as making:
+            for package in packages:
+                subprocess.run(["dpkg", "-x", package, f"{making}/all"], check=True)
+            Path(f"{making}/all").rename(folder)
+    return folder
 
 
 def _build(unpacked: Path, folder: Path, limit: int | None) -> dict[str, int]:

@@ -53,6 +53,11 @@ def write(benchmark: str, figures: Sequence[Figure]) -> None:
         for figure in map(_short, figures)
     ]
     (RESULTS / f"{benchmark}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    show(benchmark, figures)
+
+
+def show(benchmark: str, figures: Sequence[Figure]) -> None:
+    """Print the table; a figure that misses its goal is red."""
     table = Table(title=benchmark, title_justify="left")
     for column in ("figure", "ours", "unit", "peer", "theirs", "ratio", "goal"):
         table.add_column(column, justify="left" if column in ("figure", "unit", "peer") else "right")

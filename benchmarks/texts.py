@@ -26,7 +26,10 @@ def bench_texts() -> tuple[pa.LargeStringArray, str]:
     """Return the texts, none empty, and a sentence that says where they are from."""
     named = os.environ.get(FOLDERS)
     if not named:
-        return sample_texts(), f"texts of the sample crawl; name folders of .html and .txt files in {FOLDERS} for others"
+        return (
+            sample_texts(),
+            f"texts of the sample crawl; name folders of .html and .txt files in {FOLDERS} for others",
+        )
     cache = Path("runs") / "bench-texts.parquet"
     if not cache.exists() or pq.read_schema(cache).metadata.get(b"folders") != named.encode():
         texts = _read([Path(folder) for folder in named.split(os.pathsep)])

@@ -117,7 +117,7 @@ class RayEngine:
                 else:
                     yield outcome(unit, answered)
         except BaseException:  # Ctrl-C, or the caller's own error: units in flight must not go on in the background
-            for reference in in_flight:
+            for reference in in_flight if ray.is_initialized() else ():  # after `close`, Ray would connect once more
                 ray.cancel(reference, force=True)
             raise
 
@@ -178,7 +178,8 @@ class RayEngine:
                 told = f"{spec.name}: reduce: nodes that held its spills were lost {MAX_TRIES} times"
                 yield Failed(partition, f"{told}, last {', '.join(sorted(lost))}. Look at the nodes, then resume.")
         finally:
-            _remove_elsewhere(spills.values(), scratch)
+            if ray.is_initialized():
+                _remove_elsewhere(spills.values(), scratch)
 
     def close(self) -> None:
         """Leave the cluster, or end the Ray that was started here; running units are broken off."""

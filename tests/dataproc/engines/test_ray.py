@@ -174,6 +174,19 @@ def test_closing_an_unfinished_map_ends_its_units(engine: RayEngine, tmp_path: P
 
 
 @needs_ray
+def test_an_unfinished_map_of_a_closed_engine_connects_to_no_ray(
+    engine: RayEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = engine.map("double", double, range(8))
+    next(outcomes)
+    cancelled: list[Any] = []
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # as after `close`
+    monkeypatch.setattr("ray.cancel", lambda reference, force: cancelled.append(reference))
+    outcomes.close()  # type: ignore[attr-defined]
+    assert cancelled == []
+
+
+@needs_ray
 def test_exchange_groups_and_sorts(engine: RayEngine, tmp_path: Path) -> None:
     assert sorted(engine.exchange(spec(), range(3), str(tmp_path / "a"))) == WANT
     assert sorted(engine.exchange(spec(), range(3), str(tmp_path / "b"), frozenset({0, 3}))) == WANT[1:3]
