@@ -20,7 +20,6 @@ from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, O
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.utf8 import byte_at, decode
 
-
 _JOINERS, _APOSTROPHES = (ord("."), ord("_")), (ord("'"), 0x2019)
 _INSIDE = (*_JOINERS, *_APOSTROPHES, ord(","), ord(":"), ord("/"))
 
