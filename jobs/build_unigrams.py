@@ -1,7 +1,7 @@
-"""Texts -> the unigrams of a language, for the stage `unigram_divergence`: words and counts, and quantiles of divergence.
+"""Texts -> the unigrams of a language, for stage `unigram_divergence`: words, counts, and quantiles of divergence.
 
-The texts are read twice: to count, and to measure them by what was counted. Memory is bounded by `max_text_bytes`, which
-bounds the different words; a sample is enough, since only frequent words matter.
+The texts are read twice: to count, and to measure them by what was counted. Memory is bounded by `max_text_bytes`,
+which bounds the different words; a sample is enough, since only frequent words matter.
 """
 
 from __future__ import annotations

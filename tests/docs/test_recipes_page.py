@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
+import pyarrow.dataset as ds
 import pytest
 
 from dataproc.storage import Folder
@@ -14,6 +16,8 @@ from tests.jobs.runs import dataproc
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
 NAMES = [path.stem for path in sorted(RECIPES.glob("*.yaml"))]
+
+DROPPING = [name for name in NAMES if name != "all_rules"]  # that one only flags
 
 each_recipe = pytest.mark.parametrize("name", NAMES)
 
@@ -48,10 +52,23 @@ def test_table_has_the_counts_of_default(sample_run: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "default"])
+@pytest.mark.parametrize("name", [name for name in DROPPING if name != "default"])
 def test_table_has_the_counts_of_a_run(name: str, tmp_path: Path) -> None:
     dataproc("run", "--crawl", "sample", "--recipe", name, "--out", tmp_path / "run", "--workers", "2")
     held(name, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_table_of_flags_has_the_counts_of_a_run(tmp_path: Path) -> None:
+    dataproc("run", "--crawl", "sample", "--recipe", "all_rules", "--out", tmp_path / "run", "--workers", "2")
+    text = PAGE.partition("\n## all_rules\n")[2]
+    shown = {
+        rule: int(count.replace(",", "")) for rule, count in re.findall(r"^\| `([\w.]+)` \| ([\d,]+) \|", text, re.M)
+    }
+    documents = ds.dataset(tmp_path / "run" / "documents", format="parquet").to_table(columns=["flags"])
+    flags = Counter(flag for row in documents["flags"].to_pylist() for flag in row)
+    assert {rule: count for rule, count in shown.items() if count} == flags
+    assert f"on the {documents.num_rows:,} of the sample" in text
 
 
 def test_every_rule_is_explained_or_its_absence() -> None:

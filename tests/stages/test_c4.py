@@ -25,19 +25,25 @@ def test_limits_of_the_variants() -> None:
     assert [getattr(C4(), field) for field in fields] == [190_000, '.?!"', 5, 3, 1000]
     assert [getattr(C4(variant="datatrove"), field) for field in fields] == [None, ".?!\"'", 3, 5, 1000]
     assert C4(variant="datatrove", end_marks=None, min_sentences=1).end_marks is None
+    assert [getattr(C4(variant="dclm"), field) for field in fields] == [190_000, '.?!"', 5, 3, 1000]
+    assert [getattr(C4(variant="dolma"), field) for field in fields] == [None, '.?!"', 3, None, None]
+    assert (C4(variant="dolma").citations, C4(variant="dolma").policy) == (False, ())
 
 
 def oracle(text: str, config: C4) -> tuple[str | None, str]:
     """Return the drop reason and the lines left, read off the reference codes one line at a time."""
+    if config.variant == "dolma":
+        return dolma(text)
     left, phrases, num_sentences = [], set(), 0
     for line in lines_of(text):
         words = [word for word in re.split(f"[{re.escape(SPACES)}]+", line) if word]
         if any(len(word) > 1000 for word in words):
             continue
         line = re.sub(r"\[[0-9]*\]|\[edit\]|\[citation needed\]", "", line)
-        if config.variant == "tfds":
+        if config.variant != "datatrove":
             words = [word for word in re.split(f"[{re.escape(SPACES)}]+", line) if word]
-        if config.end_marks and (not line.endswith(tuple(config.end_marks)) or line.endswith("...")):
+        ending = line.rstrip(SPACES) if config.variant == "dclm" else line
+        if config.end_marks and (not ending.endswith(tuple(config.end_marks)) or ending.endswith("...")):
             continue
         if len(words) < (config.min_line_words or 0):
             continue
@@ -55,14 +61,24 @@ def oracle(text: str, config: C4) -> tuple[str | None, str]:
     return next((rule for rule in ("lorem_ipsum", "curly_bracket") if rule in phrases), short), "\n".join(left)
 
 
+def dolma(text: str) -> tuple[str | None, str]:
+    """The tagger c4_v2, and what the mixer does with its spans."""
+    found = {"lorem_ipsum": "lorem ipsum", "javascript": "javascript", "curly_bracket": "{"}
+    words = re.compile(f"[^{re.escape(SPACES)}]+")
+    left = [line for line in lines_of(text) if line.endswith((".", "?", "!", '"')) and len(words.findall(line)) >= 3]
+    return next((rule for rule, phrase in found.items() if phrase in text.lower()), None), "\n".join(left)
+
+
 @pytest.mark.parametrize(
     "config",
     [
         C4(min_sentences=1, min_line_words=1),
         C4(variant="datatrove", min_sentences=1, min_line_words=2),
         C4(variant="datatrove", end_marks=None, min_sentences=2, min_line_words=1),
+        C4(variant="dclm", min_sentences=1, min_line_words=1),
+        C4(variant="dolma"),
     ],
-    ids=["tfds", "datatrove", "fineweb"],
+    ids=["tfds", "datatrove", "fineweb", "dclm", "dolma"],
 )
 @given(text=repeating)
 def test_equals_the_oracle(config: C4, text: str) -> None:
@@ -144,6 +160,12 @@ def test_rules_that_are_off_are_not_named() -> None:
     assert left == ("min_sentences", "min_chars")
 
 
+def test_javascript_is_a_rule_of_dolma_alone() -> None:
+    assert "javascript" not in C4().contract().rules
+    assert C4(variant="dolma").contract().rules == ("lorem_ipsum", "javascript", "curly_bracket", "min_chars")
+    assert "javascript" not in C4(variant="dolma", javascript=False).contract().rules
+
+
 def test_config_round_trip() -> None:
     for config in (C4(variant="datatrove", end_marks=None, languages=("en",)), C4(policy=("cookies",))):
         assert C4.model_validate_json(config.model_dump_json()) == config
@@ -159,7 +181,10 @@ def test_a_megabyte_of_one_thing(text: str) -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"variant": "dclm"}, "r: c.variant must be 'tfds' or 'datatrove', got 'dclm'. Correct it in the config."),
+        (
+            {"variant": "c4"},
+            "r: c.variant must be 'tfds', 'datatrove', 'dclm' or 'dolma', got 'c4'. Correct it in the config.",
+        ),
         ({"min_words_line": 3}, 'r: c.min_words_line is not a key of C4. Did you mean "min_line_words"?'),
         (
             {"languages": ["english"]},
