@@ -12,7 +12,7 @@ is given. Deviations, all ours: words in place of tokens, the smoothing, the lim
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,14 @@ from pydantic import AfterValidator, Field, field_validator
 from dataproc.errors import ConfigError
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
-from dataproc.kernels.hash_table import HashTable
 from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
 from stages.rules import Ratio, drop_by_language
 from stages.unigrams import read_unigrams, unigram_model, unigrams_path
 
-Model = tuple[HashTable, npt.NDArray[np.float64]]
+if TYPE_CHECKING:
+    from dataproc.kernels.hash_table import HashTable
 
 
 class UnigramDivergence(Stage):
@@ -79,7 +79,9 @@ class UnigramDivergence(Stage):
         return partial(unigram_divergence, config=self, models=models)
 
 
-def unigram_divergence(batch: pa.RecordBatch, config: UnigramDivergence, models: dict[str, Model]) -> pa.RecordBatch:
+def unigram_divergence(
+    batch: pa.RecordBatch, config: UnigramDivergence, models: dict[str, tuple[HashTable, npt.NDArray[np.float64]]]
+) -> pa.RecordBatch:
     """Add `unigram_divergence` (float64, nats, rounded to 1e-4) and mark the rows above the limit.
 
     batch: N rows, needs `text` (string or large_string) and `language` (string). Null where the language has no
@@ -96,7 +98,9 @@ def unigram_divergence(batch: pa.RecordBatch, config: UnigramDivergence, models:
     return drops.mark({"unigram_divergence": pa.array(measured, from_pandas=True)})
 
 
-def divergence(text: pa.Array, model: Model, min_words: int) -> npt.NDArray[np.float64]:
+def divergence(
+    text: pa.Array, model: tuple[HashTable, npt.NDArray[np.float64]], min_words: int
+) -> npt.NDArray[np.float64]:
     """Return the divergence of each text, float64 [N], rounded to 1e-4; NaN for texts of fewer than `min_words`."""
     from dataproc.kernels import divergence as kernel
     from dataproc.kernels.shingles import word_hashes

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dataproc.kernels.buffers import frozen
-from dataproc.kernels.jit import kernel
 
 
 class Spans(NamedTuple):
@@ -28,26 +27,7 @@ def keep_rows(spans: AnySpans, kept: npt.NDArray[np.bool_]) -> AnySpans:
 
     Example: of documents with 2, 1 and 3 pieces, [True, False, True] leaves 5, with the offsets [0, 2, 5].
     """
-    sizes = np.diff(spans.offsets)[kept]
-    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
-    starts, ends = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.int64)
-    _keep_rows(spans.starts, spans.ends, spans.offsets, frozen(np.asarray(kept, bool)), starts, ends)
-    return type(spans)(spans.data, frozen(starts), frozen(ends), frozen(offsets))
-
-
-@kernel
-def _keep_rows(
-    starts: npt.NDArray[np.int64],
-    ends: npt.NDArray[np.int64],
-    offsets: npt.NDArray[np.int64],
-    kept: npt.NDArray[np.bool_],
-    out_starts: npt.NDArray[np.int64],
-    out_ends: npt.NDArray[np.int64],
-) -> None:
-    end = 0
-    for row in range(len(kept)):
-        if kept[row]:
-            first, last = offsets[row], offsets[row + 1]
-            out_starts[end : end + last - first] = starts[first:last]
-            out_ends[end : end + last - first] = ends[first:last]
-            end += last - first
+    sizes = np.diff(spans.offsets)
+    pieces = np.repeat(kept, sizes)
+    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes[kept])))
+    return type(spans)(spans.data, frozen(spans.starts[pieces]), frozen(spans.ends[pieces]), frozen(offsets))

@@ -29,13 +29,13 @@ def oracle(text: str) -> dict[str, float]:
     counts, lines = char_counts(text), lines_of(text)
     unended = [line for line in lines if not line.endswith((".", "?", "!", '"', "'"))]
     tokens = [token for line in lines for token in re.split(f"[{re.escape(SPACES)}]+", line)]
-    chars = max(counts.chars, 1)
+    chars = max(int(counts.chars), 1)
     return {
-        "nemo_unusual_chars": (counts.chars - counts.plain) / chars,
-        "nemo_numbers": counts.numbers / chars,
-        "nemo_urls": counts.urls / chars,
-        "nemo_white_space": counts.spaces / chars,
-        "nemo_brackets": counts.brackets / chars,
+        "nemo_unusual_chars": int(counts.chars - counts.plain) / chars,
+        "nemo_numbers": int(counts.numbers) / chars,
+        "nemo_urls": int(counts.urls) / chars,
+        "nemo_white_space": int(counts.spaces) / chars,
+        "nemo_brackets": int(counts.brackets) / chars,
         "nemo_open_lines": len(unended) / max(len(lines), 1),
         "nemo_word_chars": max(map(len, tokens), default=0),
     }
