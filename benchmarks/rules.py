@@ -41,7 +41,7 @@ from stages.gopher_repetition import GopherRepetition
 from stages.language_id import LanguageId
 from stages.refinedweb_lines import RefinedwebLines
 
-NUM_DOCS = int(os.environ.get("KERN","1200"))
+NUM_DOCS = 1_200
 BATCH_BYTES = 8 << 20
 PEER = "datatrove 0.10.0"
 PEERS = Path(os.environ.get("PEERS", ".venv-peers"))
@@ -81,12 +81,18 @@ def main() -> None:
     figures.append(rate(name, rules, everything, goal=20))
 
     ours = {name: dropped(stage, sample) for name, stage in COMPARED.items()}
-    ours["letter rule"] = dropped(GopherQuality(**only("min_alpha_words")), sample)
+    letters = only("min_alpha_words")
+    variants: dict[str, Stage] = {
+        "letter rule": GopherQuality(**letters),
+        "letter rule, variant datatrove": GopherQuality(variant="datatrove", **letters),
+        "gopher_repetition, variant datatrove": GopherRepetition(variant="datatrove"),
+    }
+    ours |= {name: dropped(stage, sample) for name, stage in variants.items()}
     differences = {}
     for name, mine in ours.items():
-        goal = None if name == "letter rule" else 98
-        figures.append(agreement(f"{name}: same decision", mine, theirs["reasons"][name], goal))
-        differences[name] = difference(mine, theirs["reasons"][name])
+        reasons = theirs["reasons"][name.partition(",")[0]]
+        figures.append(agreement(f"{name}: same decision", mine, reasons, None if name.startswith("letter") else 98))
+        differences[name] = difference(mine, reasons)
     for name, reasons in theirs["oracle"].items():
         figures.append(agreement(f"{name}: same as oracle", ours[name], reasons, 99.9))
         differences[f"{name}, oracle"] = difference(ours[name], reasons)
@@ -113,7 +119,11 @@ def batches(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def rate(
-    name: str, stages: Mapping[str, Stage], batch: pa.RecordBatch, peer_s: float | None = None, goal: float | None = None
+    name: str,
+    stages: Mapping[str, Stage],
+    batch: pa.RecordBatch,
+    peer_s: float | None = None,
+    goal: float | None = None,
 ) -> Figure:
     """Return the MB a second of a chain of our stages, beside the peer's CPU seconds for the same texts."""
     built = [BuiltStage(name, stage.build()) for name, stage in stages.items()]
@@ -155,9 +165,7 @@ def run_peer(python: Path, texts: pa.Array) -> dict[str, Any]:
     return found
 
 
-def spell(
-    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> list[str]:
+def spell(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> list[str]:
     whole = data.tobytes()
     return [whole[a:b].decode() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
 

@@ -2,7 +2,8 @@
 
 Words are those of `dataproc.kernels.words` (runs of letters, marks and numbers), so symbols alone are not words, as
 in the paper. The share of words with a letter is taken of tokens between white space, where numbers, bars and dashes
-that stand alone count against a text: among our words there would be none of the latter. Lines are lines with
+that stand alone count against a text: among our words there would be none of the latter. (Variant `datatrove` takes
+punctuation for words here, as FineWeb's code does: every comma then counts against a text.) Lines are lines with
 something on them. Stop words are compared in lower case and counted once each, however often they occur (datatrove
 counts so too; DCLM counts occurrences).
 
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -81,6 +81,8 @@ def mean_word_lengths() -> dict[str, float]:
 class GopherQuality(Stage):
     """Drop documents that break the quality rules of Gopher; each limit is named as its rule, null turns it off."""
 
+    variant: Literal["paper", "datatrove"] = "paper"
+    """What `min_alpha_words` takes for words: tokens between white space, or words and punctuation (`datatrove`)."""
     min_words: Count = 50
     """Fewest words."""
     max_words: Count = 100_000
@@ -98,7 +100,7 @@ class GopherQuality(Stage):
     max_ellipsis_lines: Share = 0.3
     """Greatest share of lines that end with an ellipsis."""
     min_alpha_words: Share = 0.8
-    """Least share of tokens between white space that hold a letter."""
+    """Least share of tokens that hold a letter, see `variant`."""
     min_stop_words: Count = 2
     """Fewest different stop words, for languages with a list in `stop_words`."""
     stop_words: Annotated[dict[str, tuple[str, ...]], AfterValidator(by_code)] = Field({"eng": ENGLISH})
@@ -165,16 +167,14 @@ class GopherQuality(Stage):
         return partial(gopher_quality, config=self, stop_words=stop_words)
 
 
-def gopher_quality(
-    batch: pa.RecordBatch, config: GopherQuality, stop_words: dict[str, WordList]
-) -> pa.RecordBatch:
+def gopher_quality(batch: pa.RecordBatch, config: GopherQuality, stop_words: dict[str, WordList]) -> pa.RecordBatch:
     """Add the measured columns of `COLUMNS` and mark the rows that break a rule.
 
     batch: N rows, needs `text` (string or large_string) and `language` (string). A null text measures 0 throughout;
     gopher_stop_words is null where the language has no list. Example: "The end..." has num_words 2,
     gopher_mean_word_length 3.0, gopher_ellipsis_ratio 0.5, gopher_stop_words 1.
     """
-    measured = _measure(batch["text"], batch["language"], stop_words)
+    measured = _measure(batch["text"], batch["language"], stop_words, config.variant)
     drops = Drops(batch)
     for rule in get_args(Rule):
         values = measured[_column_of(rule)].to_numpy(zero_copy_only=False)  # NaN where null: breaks no rule
@@ -187,15 +187,16 @@ def _column_of(rule: Rule) -> str:
     return "num_words" if name == "words" else f"gopher_{name}"
 
 
-def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, WordList]) -> dict[str, pa.Array]:
+def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, WordList], variant: str) -> dict[str, pa.Array]:
     from dataproc.kernels.lines import count_lines, split_lines
     from dataproc.kernels.phrases import occurrences
+    from dataproc.kernels.tokens import count_tokens
     from dataproc.kernels.words import alpha_tokens, split_words, word_chars
 
     words = shared(split_words, text)
     num_words = np.diff(words.offsets)
     lines = count_lines(shared(split_lines, text))
-    tokens, alpha = alpha_tokens(text)
+    tokens, alpha = count_tokens(text) if variant == "datatrove" else alpha_tokens(text)
     ellipses = occurrences(text, "...") + occurrences(text, "\u2026")
     columns = {
         "num_words": num_words,

@@ -8,8 +8,9 @@ In languages written without spaces each character is a word, and five of them i
 sample crawl, in 16 of 27 Japanese help pages too often): there the limits of repeated n-grams do not apply.
 
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1, table A1. Differences to datatrove 0.10, which
-breaks ties and overlaps the same way: it takes punctuation marks for words, compares lines with the white space around
-them, and takes n-grams for equal when their letters are, wherever one word ends ("a bc", "ab c").
+breaks ties and overlaps the same way: it takes punctuation marks for words (as variant `datatrove` does), compares
+lines with the white space around them, and takes n-grams for equal when their letters are, wherever one word ends
+("a bc", "ab c").
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ class GopherRepetition(Stage):
     A document whose share is just the limit is kept.
     """
 
+    variant: Literal["words", "datatrove"] = "words"
+    """What n-grams are made of: words, or words and punctuation marks with a space behind each (`datatrove`)."""
     max_dup_paragraphs: Share = 0.3
     """Greatest share of paragraphs that repeat an earlier one."""
     max_dup_paragraph_chars: Share = 0.2
@@ -121,7 +124,7 @@ def gopher_repetition(batch: pa.RecordBatch, config: GopherRepetition) -> pa.Rec
     batch: N rows, needs `text` (string or large_string) and `language` (string). A null text measures 0 throughout.
     Example: "to be\nto be" has gopher_dup_lines 0.5, gopher_dup_line_chars 5 / 11, gopher_top_2gram 10 / 11.
     """
-    measured = _measure(batch["text"])
+    measured = _measure(batch["text"], config.variant)
     drops = Drops(batch)
     for rule in get_args(Rule):
         limits = getattr(config, rule), config.own_limits(rule)
@@ -129,9 +132,10 @@ def gopher_repetition(batch: pa.RecordBatch, config: GopherRepetition) -> pa.Rec
     return drops.mark(measured)
 
 
-def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
+def _measure(text: pa.Array, variant: str) -> dict[str, npt.NDArray[np.float64]]:
     from dataproc.kernels.lines import join_paragraphs, split_lines
     from dataproc.kernels.repetition import count_repeats, ngram_chars
+    from dataproc.kernels.tokens import split_tokens
     from dataproc.kernels.words import split_words
 
     chars = num_chars(text)
@@ -142,7 +146,10 @@ def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
         measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(elements.offsets))
         measured[f"gopher_dup_{name}_chars"] = share(repeats.chars, chars)
     top, repeated = (2, 3, 4), (5, 6, 7, 8, 9, 10)
-    ngrams = ngram_chars(shared(split_words, text), top, repeated)
+    if variant == "datatrove":
+        ngrams = ngram_chars(split_tokens(text), top, repeated, spaced=True)
+    else:
+        ngrams = ngram_chars(shared(split_words, text), top, repeated)
     for k, size in enumerate(top):
         measured[f"gopher_top_{size}gram"] = share(ngrams.top[:, k], chars)
     for k, size in enumerate(repeated):

@@ -23,15 +23,16 @@ class Spans(NamedTuple):
 AnySpans = TypeVar("AnySpans", bound=Spans)
 
 
-def keep_rows(spans: AnySpans, kept: npt.NDArray[np.bool_]) -> AnySpans:
+def keep_rows(spans: AnySpans, kept: npt.ArrayLike) -> AnySpans:
     """Return the pieces of the documents for which `kept` (bool [N]) is true, at the places where they lie.
 
     Example: of documents with 2, 1 and 3 pieces, [True, False, True] leaves 5, with the offsets [0, 2, 5].
     """
-    sizes = np.diff(spans.offsets)[kept]
+    mask = frozen(np.asarray(kept, bool))
+    sizes = np.diff(spans.offsets)[mask]
     offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
     starts, ends = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.int64)
-    _keep_rows(spans.starts, spans.ends, spans.offsets, frozen(np.asarray(kept, bool)), starts, ends)
+    _keep_rows(spans.starts, spans.ends, spans.offsets, mask, starts, ends)
     return type(spans)(spans.data, frozen(starts), frozen(ends), frozen(offsets))
 
 

@@ -13,9 +13,9 @@ from dataproc.kernels.lines import (
     Lines,
     count_lines,
     ends_with,
+    join_paragraphs,
     line_chars,
     split_lines,
-    join_paragraphs,
     sum_by_row,
 )
 from tests.dataproc.kernels.texts import PATHOLOGICAL, column, texts
@@ -84,7 +84,9 @@ def test_lines_and_paragraphs_equal_the_oracle(values: list[str | None]) -> None
         "\n".join(line if line.strip(SPACES) else "" for line in (value or "").split("\n")) for value in values
     ]
     paragraphs = [[part.strip(SPACES) for part in re.split("\n{2,}", text)] for text in blank_lines_emptied]
-    assert spans(join_paragraphs(split_lines(column(values)))) == [[part for part in parts if part] for parts in paragraphs]
+    assert spans(join_paragraphs(split_lines(column(values)))) == [
+        [part for part in parts if part] for parts in paragraphs
+    ]
 
 
 def test_lines_of_a_slice() -> None:

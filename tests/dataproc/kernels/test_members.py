@@ -11,8 +11,28 @@ from dataproc.kernels.shingles import word_hashes
 from dataproc.kernels.words import split_words
 from tests.dataproc.kernels.texts import PATHOLOGICAL, column, texts
 
-WORDS = ["the", "THE", "Kelvin", "\u212aelvin", "co\u00adop", "coop", "\u00c9t\u00e9", "\u00e9t\u00e9", "a", "zz@[`{", "1"]
-LONG = ["eightlet", "EIGHTLET", "ninelette", "Ninelette", "wordofmanyletters", "\u0441\u043b\u043e\u0432\u043e", "\u4e2d"]
+WORDS = [
+    "the",
+    "THE",
+    "Kelvin",
+    "\u212aelvin",
+    "co\u00adop",
+    "coop",
+    "\u00c9t\u00e9",
+    "\u00e9t\u00e9",
+    "a",
+    "zz@[`{",
+    "1",
+]
+LONG = [
+    "eightlet",
+    "EIGHTLET",
+    "ninelette",
+    "Ninelette",
+    "wordofmanyletters",
+    "\u0441\u043b\u043e\u0432\u043e",
+    "\u4e2d",
+]
 single = st.sampled_from([word for word in WORDS + LONG if "@" not in word])
 written = st.lists(texts | st.sampled_from(WORDS + LONG), max_size=12).map(" ".join)
 

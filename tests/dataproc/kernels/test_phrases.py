@@ -10,7 +10,18 @@ from tests.dataproc.kernels.test_line_rules import rows, split
 from tests.dataproc.kernels.texts import PATHOLOGICAL, column, texts
 
 PHRASES = ["k\u00fcch", "OF K", "cookies", "]", "\u4e2d", "[c", "aa", "\u00e9", "s", "\u212a", "\u4e2d\u6587"]
-PIECES = ["Use of K\u00dcche", "\u212a\u00fcch ", "cookie\u017f", "\u00c9", "\u4e2d", "\u6587", "of \u212a", "Aa", "a", "\n"]
+PIECES = [
+    "Use of K\u00dcche",
+    "\u212a\u00fcch ",
+    "cookie\u017f",
+    "\u00c9",
+    "\u4e2d",
+    "\u6587",
+    "of \u212a",
+    "Aa",
+    "a",
+    "\n",
+]
 groups = st.lists(st.lists(st.sampled_from(PHRASES), max_size=3), max_size=3)
 written = st.lists(texts | st.sampled_from(PIECES), max_size=12).map("".join)
 
