@@ -1,9 +1,9 @@
 """The texts that benchmarks run on: real pages and books where there are some, else those of the sample crawl.
 
 Name folders in DATAPROC_BENCH_TEXTS, parted by ":": every .html file below them is read as `extract_text` reads a page
-(main content by resiliparse), every .txt file is a document. The figures in the README are of 3,900 pages (the development
-set of WCXB, ScrapingHub's article-extraction-benchmark, newspaper4k's test pages, and manuals in 31 languages) and 88
-books and book chapters in 18 languages (ELTeC, Project Gutenberg, Aozora Bunko, WikiText-2).
+(main content by resiliparse), every .txt file is a document. The figures in the README are of 3,857 pages (the
+development set of WCXB, ScrapingHub's article-extraction-benchmark, newspaper4k's test pages, and manuals in 31
+languages) and 88 books (ELTeC in 13 languages, Project Gutenberg, Aozora Bunko, WikiText-2).
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
@@ -54,7 +53,7 @@ def sharing() -> Iterator[None]:
         _memo.column = _memo.found = None
 
 
-def rows_kept(before: pa.Array, after: pa.Array, kept: npt.NDArray[np.bool_]) -> None:
+def rows_kept(before: pa.Array, after: pa.Array, kept: npt.ArrayLike) -> None:
     """Say that the column `after` is the rows of `before` for which `kept` (bool [N]) is true."""
     if _memo.found and _same(before, _memo.column):
         _memo.column, _memo.found = after, {find: keep_rows(spans, kept) for find, spans in _memo.found.items()}

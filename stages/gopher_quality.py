@@ -2,7 +2,8 @@
 
 Words are those of `dataproc.kernels.words` (runs of letters, marks and numbers), so symbols alone are not words, as
 in the paper. The share of words with a letter is taken of tokens between white space, where numbers, bars and dashes
-that stand alone count against a text: among our words there would be none of the latter. Lines are lines with
+that stand alone count against a text: among our words there would be none of the latter. (Variant `datatrove` takes
+punctuation for words here, as FineWeb's code does: every comma then counts against a text.) Lines are lines with
 something on them. Stop words are compared in lower case and counted once each, however often they occur (datatrove
 counts so too; DCLM counts occurrences).
 

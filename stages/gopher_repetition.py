@@ -7,12 +7,15 @@ the rules is datatrove's. An empty text repeats nothing and is kept; one of two 
 In languages written without spaces each character is a word, and five of them in a row come back in any text (on the
 sample crawl, in 16 of 27 Japanese help pages too often): there the limits of repeated n-grams do not apply.
 
-In variant `fineweb2` lines and n-grams have FineWeb-2's limits by language (`stages.fineweb2`), which stand before
-the number in the field; paragraphs and characters in repeated lines have none (`fineweb_quality` asks for the latter).
+In variant `datatrove` n-grams are made of words and signs (`dataproc.kernels.pieces`) with a space behind each, as
+datatrove's are of tokens. In variant `fineweb2` lines and n-grams have FineWeb-2's limits by language
+(`stages.fineweb2`), which stand before the number in the field; paragraphs and characters in repeated lines have none
+(`fineweb_quality` asks for the latter).
 
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1, table A1. Differences to datatrove 0.10, which
-breaks ties and overlaps the same way: it takes punctuation marks for words, compares lines with the white space around
-them, and takes n-grams for equal when their letters are, wherever one word ends ("a bc", "ab c").
+breaks ties and overlaps the same way: it takes punctuation marks for words (as variant `datatrove` does), compares
+lines with the white space around them, and takes n-grams for equal when their letters are, wherever one word ends
+("a bc", "ab c").
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ Rule = Literal[
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {},
+    "datatrove": {},
     "fineweb2": {"max_dup_paragraphs": None, "max_dup_paragraph_chars": None, "max_dup_line_chars": None},
 }
 """What the variants give to the fields that a recipe leaves out."""
@@ -72,8 +76,8 @@ class GopherRepetition(Stage):
     A document whose share is just the limit is kept.
     """
 
-    variant: Literal["paper", "fineweb2"] = "paper"
-    """Whose limits hold where none is given: the paper's, or those of FineWeb-2 by language."""
+    variant: Literal["paper", "datatrove", "fineweb2"] = "paper"
+    """What n-grams are made of, and whether languages have FineWeb-2's limits; see the module."""
     max_dup_paragraphs: Share = 0.3
     """Greatest share of paragraphs that repeat an earlier one."""
     max_dup_paragraph_chars: Share = 0.2
@@ -140,7 +144,7 @@ def gopher_repetition(batch: pa.RecordBatch, config: GopherRepetition) -> pa.Rec
     batch: N rows, needs `text` (string or large_string) and `language` (string). A null text measures 0 throughout.
     Example: "to be\nto be" has gopher_dup_lines 0.5, gopher_dup_line_chars 5 / 11, gopher_top_2gram 10 / 11.
     """
-    measured = _measure(batch["text"])
+    measured = _measure(batch["text"], config.variant)
     drops = Drops(batch)
     for rule in get_args(Rule):
         limits = getattr(config, rule), config.own_limits(rule)
@@ -148,8 +152,9 @@ def gopher_repetition(batch: pa.RecordBatch, config: GopherRepetition) -> pa.Rec
     return drops.mark(measured)
 
 
-def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
+def _measure(text: pa.Array, variant: str) -> dict[str, npt.NDArray[np.float64]]:
     from dataproc.kernels.lines import join_paragraphs, split_lines
+    from dataproc.kernels.pieces import split_pieces
     from dataproc.kernels.repetition import count_repeats, ngram_chars
     from dataproc.kernels.words import split_words
 
@@ -161,7 +166,10 @@ def _measure(text: pa.Array) -> dict[str, npt.NDArray[np.float64]]:
         measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(elements.offsets))
         measured[f"gopher_dup_{name}_chars"] = share(repeats.chars, chars)
     top, repeated = (2, 3, 4), (5, 6, 7, 8, 9, 10)
-    ngrams = ngram_chars(shared(split_words, text), top, repeated)
+    if variant == "datatrove":
+        ngrams = ngram_chars(split_pieces(text), top, repeated, spaced=True)
+    else:
+        ngrams = ngram_chars(shared(split_words, text), top, repeated)
     for k, size in enumerate(top):
         measured[f"gopher_top_{size}gram"] = share(ngrams.top[:, k], chars)
     for k, size in enumerate(repeated):

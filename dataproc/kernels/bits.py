@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from numba import types
@@ -13,20 +14,22 @@ from dataproc.kernels.jit import kernel
 NONE, ONE, ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def popcount(typing: Any, value: Any) -> Any:
-    """Return the number of ones of a uint64, as int64."""
+def _popcount(typing: Any, value: Any) -> Any:
     return types.int64(types.uint64), lambda context, builder, signature, args: builder.ctpop(args[0])
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def lowest(typing: Any, value: Any) -> Any:
-    """Return the place of the lowest one of a uint64 that is not 0, as int64."""
-
+def _lowest(typing: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], context.get_constant(types.boolean, True))
 
     return types.int64(types.uint64), generate
+
+
+popcount = cast(Callable[[Any], Any], intrinsic(_popcount))  # numba's type has the argument `typing` as well
+"""Return the number of ones of a uint64, as int64."""
+
+lowest = cast(Callable[[Any], Any], intrinsic(_lowest))
+"""Return the place of the lowest one of a uint64 that is not 0, as int64."""
 
 
 @kernel

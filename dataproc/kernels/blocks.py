@@ -24,7 +24,7 @@ _LANE = np.uint64(0xFF)
 
 @cache
 def kinds() -> npt.NDArray[np.uint64]:
-    """Return what `block` adds for each byte: bit 0 in a word, bit 8 no white space, bit 16 a letter, bit 24 no ASCII."""
+    """Return what `block` adds for a byte: bit 0 in a word, bit 8 no white space, bit 16 a letter, bit 24 no ASCII."""
     classes = tables().classes[:128]
     table = np.full(256, 1 << 24, np.uint64)
     in_word, letter = np.isin(classes, (LETTER, NUMBER, ALONE)), np.isin(classes, (LETTER, ALONE))
@@ -72,14 +72,14 @@ def block(
         first = lowest(high)
         code, after = decode(data, at + first, stop)
         kind = classes[code]
-        if after - at > BLOCK or (plain and (kind == ALONE or kind == MARK or kind == FORMAT)):
+        if after - at > BLOCK or (plain and kind in (ALONE, MARK, FORMAT)):
             size, inside = first, below(first)
             break
         char = below(after - at - first) << np.uint64(first)
         high &= ~char
-        if kind == LETTER or kind == NUMBER or kind == ALONE:
+        if kind in (LETTER, NUMBER, ALONE):
             word |= char
-        if kind == LETTER or kind == ALONE:
+        if kind in (LETTER, ALONE):
             letter |= char
         if kind != SPACE:
             solid |= char

@@ -140,7 +140,7 @@ def _cut_citations(
     needed: npt.NDArray[np.uint8],
     rest: npt.NDArray[np.uint8],
 ) -> None:
-    """Write what is left of the lines with citations to `rest`, and their places in it, as if it stood behind `data`."""
+    """Write what is left of lines with citations to `rest`, and their places in it, as if it stood behind `data`."""
     end = 0
     for line in np.flatnonzero(cuts):
         at, stop = starts[line], ends[line]
@@ -159,7 +159,7 @@ def _cut_citations(
 def _citation(
     data: npt.NDArray[np.uint8], start: int, stop: int, edit: npt.NDArray[np.uint8], needed: npt.NDArray[np.uint8]
 ) -> int:
-    """Return the bytes of the citation mark that begins at the bracket at `start`; 0 when there is none, or no bracket."""
+    """Return the bytes of the citation mark that begins at `start`; 0 when there is none."""
     at = start + 1
     while at < stop and _ZERO <= data[at] <= _NINE:
         at += 1

@@ -1,7 +1,7 @@
 """Where a few given strings stand: phrases in any case in lines, strings in whole documents.
 
-All phrases are looked for in one pass: two bytes tell which of them may begin there, a third one whether to look closer,
-and only then characters are decoded, folded and compared.
+All phrases are looked for in one pass: two bytes tell which of them may begin there, a third one whether to look
+closer, and only then characters are decoded, folded and compared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def contains_any(lines: Lines, *groups: Sequence[str]) -> npt.NDArray[np.bool_]:
     """
     if not all(phrase for group in groups for phrase in group):
         raise ValueError("contains_any.groups must have phrases of a character each, got an empty one.")
-    return _contains(*lines[:3], tables().fold, len(groups), *_phrases(tuple(map(tuple, groups))))
+    starts = lines.data, lines.starts, lines.ends
+    return _contains(*starts, tables().fold, _phrases(tuple(map(tuple, groups))), len(groups))
 
 
 def occurrences(text: pa.Array, string: str) -> npt.NDArray[np.int64]:
@@ -104,14 +105,10 @@ def _contains(
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
     fold: npt.NDArray[np.int32],
+    sought: _Phrases,
     num_groups: int,
-    codes: npt.NDArray[np.int64],
-    places: npt.NDArray[np.int64],
-    groups: npt.NDArray[np.int64],
-    lists: npt.NDArray[np.int16],
-    which: npt.NDArray[np.int16],
-    third: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.bool_]:
+    codes, places, groups, lists, which, third = sought
     out = np.zeros((num_groups, len(starts)), np.bool_)
     for line in range(len(starts)):
         start, stop = starts[line], ends[line]

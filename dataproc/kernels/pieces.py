@@ -9,8 +9,6 @@ pages 0.3% more at the median, and the share with a letter is less by 0.002.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -18,19 +16,15 @@ import pyarrow as pa
 from dataproc.kernels.buffers import frozen, text_buffers
 from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, OTHER, SPACE, tables
 from dataproc.kernels.jit import kernel
+from dataproc.kernels.spans import Spans
 from dataproc.kernels.utf8 import byte_at, decode
 
 _JOINERS, _APOSTROPHES = (ord("."), ord("_")), (ord("'"), 0x2019)
 _INSIDE = (*_JOINERS, *_APOSTROPHES, ord(","), ord(":"), ord("/"))
 
 
-class Pieces(NamedTuple):
-    """Where the pieces of N documents lie in the bytes of their column; read-only."""
-
-    data: npt.NDArray[np.uint8]
-    starts: npt.NDArray[np.int64]  # [P] first byte of each piece
-    ends: npt.NDArray[np.int64]  # [P] byte after the last
-    offsets: npt.NDArray[np.int64]  # [N + 1]: document k has pieces offsets[k]:offsets[k + 1]
+class Pieces(Spans):
+    """The pieces of N documents."""
 
 
 def split_pieces(text: pa.Array) -> Pieces:

@@ -29,13 +29,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dataproc.kernels.buffers import frozen
 from dataproc.kernels.bits import popcount
+from dataproc.kernels.buffers import frozen
 from dataproc.kernels.hashing import hash_slices, load_up_to_64
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.lines import Lines
+from dataproc.kernels.spans import Spans
 from dataproc.kernels.utf8 import count_chars, inside_chars
-from dataproc.kernels.words import Words
 
 _SPREAD = np.uint64(0xD6E8FEB86659FD93)
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -63,14 +63,15 @@ def count_repeats(lines: Lines) -> Repeats:
     return Repeats(*_count_repeats(hash_slices(lines.data, lines.starts, lines.ends), *lines).T)
 
 
-def ngram_chars(words: Words, top: Sequence[int], repeated: Sequence[int]) -> NgramChars:
+def ngram_chars(words: Spans, top: Sequence[int], repeated: Sequence[int], spaced: bool = False) -> NgramChars:
     """Return the characters in each document's top n-grams and repeated n-grams of these sizes (positive).
 
+    If `spaced`, a character is counted between any two words of a top n-gram, also where they touch.
     Example: in "to be or not to be" the top 2-gram is "to be", twice: 10; the second "to be" is repeated: 4.
     """
     sizes = np.zeros((2, max((*top, *repeated), default=0) + 1), np.bool_)
     sizes[0, list(top)] = sizes[1, list(repeated)] = True
-    found = _ngrams(*words, frozen(sizes))
+    found = _ngrams(*words, frozen(sizes), spaced)
     return NgramChars(found[0][:, list(top)], found[1][:, list(repeated)])
 
 
@@ -130,6 +131,7 @@ def _ngrams(
     ends: npt.NDArray[np.int64],
     offsets: npt.NDArray[np.int64],
     sizes: npt.NDArray[np.bool_],
+    spaced: bool,
 ) -> npt.NDArray[np.int64]:
     out = np.zeros((2, len(offsets) - 1, sizes.shape[1]), np.int64)
     room = _largest(offsets)
@@ -144,7 +146,7 @@ def _ngrams(
     for row in range(len(offsets) - 1):
         begin, stop = offsets[row], offsets[row + 1]
         left = stop - begin
-        _measure(data, starts[begin:stop], ends[begin:stop], keys, chars, gaps)
+        _measure(data, starts[begin:stop], ends[begin:stop], spaced, keys, chars, gaps)
         for place in range(left):
             places[place] = place
         for size in range(1, min(sizes.shape[1] - 1, stop - begin) + 1):
@@ -170,6 +172,7 @@ def _measure(
     data: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
+    spaced: bool,
     hashes: npt.NDArray[np.uint64],
     chars: npt.NDArray[np.int64],
     gaps: npt.NDArray[np.int32],
@@ -187,7 +190,7 @@ def _measure(
             value ^= value >> _HALF
             at += 8
         hashes[word] = value
-        num_gaps += word + 1 == len(starts) or stop != starts[word + 1]
+        num_gaps += spaced or word + 1 == len(starts) or stop != starts[word + 1]
         chars[word + 1], gaps[word + 1] = num_chars, num_gaps
 
 
@@ -236,5 +239,5 @@ def _count(
         table[slot, 0], table[slot, 1] = key, tag << _HALF | np.uint64(first)
         firsts[k], counts[first] = first, count
         if count > top or (count == top and first < top_first):
-            top, top_first = count, first
+            top, top_first = count, first  # type: ignore[assignment]
     return top, top_first

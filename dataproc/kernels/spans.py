@@ -22,12 +22,12 @@ class Spans(NamedTuple):
 AnySpans = TypeVar("AnySpans", bound=Spans)
 
 
-def keep_rows(spans: AnySpans, kept: npt.NDArray[np.bool_]) -> AnySpans:
+def keep_rows(spans: AnySpans, kept: npt.ArrayLike) -> AnySpans:
     """Return the pieces of the documents for which `kept` (bool [N]) is true, at the places where they lie.
 
     Example: of documents with 2, 1 and 3 pieces, [True, False, True] leaves 5, with the offsets [0, 2, 5].
     """
     sizes = np.diff(spans.offsets)
-    pieces = np.repeat(kept, sizes)
+    pieces: npt.NDArray[np.bool_] = np.repeat(kept, sizes)
     offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes[kept])))
     return type(spans)(spans.data, frozen(spans.starts[pieces]), frozen(spans.ends[pieces]), frozen(offsets))
