@@ -12,7 +12,7 @@ is given. Deviations, all ours: words in place of tokens, the smoothing, the lim
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,16 @@ from pydantic import AfterValidator, Field, field_validator
 from dataproc.errors import ConfigError
 from dataproc.ids import file_hash
 from dataproc.kernels.char_classes import TABLE
-from dataproc.kernels.hash_table import HashTable
 from dataproc.shared import shared
 from dataproc.stage import Contract, Drops, Stage, Transform
 from stages.by_language import by_code
 from stages.rules import Ratio, drop_by_language
 from stages.unigrams import read_unigrams, unigram_model, unigrams_path
 
-Model = tuple[HashTable, npt.NDArray[np.float64]]
+if TYPE_CHECKING:
+    from dataproc.kernels.hash_table import HashTable
+
+    Model = tuple[HashTable, npt.NDArray[np.float64]]
 
 
 class UnigramDivergence(Stage):

@@ -13,15 +13,17 @@ import zlib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from dataproc.errors import ConfigError, suggest
-from dataproc.kernels.hash_table import HashTable, build_table
-from dataproc.kernels.words import Words
+
+if TYPE_CHECKING:
+    from dataproc.kernels.hash_table import HashTable
+    from dataproc.kernels.words import Words
 
 SHIPPED = Path(__file__).with_name("unigram_counts")
 FORMAT = 1
@@ -98,6 +100,7 @@ def unigram_model(unigrams: Unigrams, smoothing: float) -> tuple[HashTable, npt.
 
     The probability of a word is its share of all words counted, plus `smoothing`; an unknown word has `smoothing`.
     """
+    from dataproc.kernels.hash_table import build_table
     from dataproc.kernels.shingles import word_hashes
     from dataproc.kernels.words import split_words
 
