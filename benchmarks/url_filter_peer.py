@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from datatrove.data import Document  # type: ignore[import-not-found]
-from datatrove.pipeline.filters import URLFilter  # type: ignore[import-not-found]
+from datatrove.data import Document
+from datatrove.pipeline.filters import URLFilter
 
 domains, urls, lists = map(Path, sys.argv[1:])
 

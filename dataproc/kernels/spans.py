@@ -27,7 +27,7 @@ def keep_rows(spans: AnySpans, kept: npt.ArrayLike) -> AnySpans:
 
     Example: of documents with 2, 1 and 3 pieces, [True, False, True] leaves 5, with the offsets [0, 2, 5].
     """
-    sizes = np.diff(spans.offsets)
-    pieces: npt.NDArray[np.bool_] = np.repeat(kept, sizes)
-    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes[kept])))
+    mask, sizes = np.asarray(kept, bool), np.diff(spans.offsets)
+    pieces: npt.NDArray[np.bool_] = np.repeat(mask, sizes)
+    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes[mask])))
     return type(spans)(spans.data, frozen(spans.starts[pieces]), frozen(spans.ends[pieces]), frozen(offsets))
