@@ -18,7 +18,7 @@ from dataproc.kernels.char_classes import tables
 from dataproc.kernels.hash_table import HashTable, build_table, find
 from dataproc.kernels.hashing import hash_bytes, load_up_to_64
 from dataproc.kernels.jit import kernel
-from dataproc.kernels.shingles import fold_slice, folded_room
+from dataproc.kernels.shingles import folded_room, fold_slice
 from dataproc.kernels.words import Words, split_words
 
 _SPREAD, _HALF = np.uint64(0xD6E8FEB86659FD93), np.uint64(32)

@@ -29,8 +29,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dataproc.kernels.bits import popcount
 from dataproc.kernels.buffers import frozen
+from dataproc.kernels.bits import popcount
 from dataproc.kernels.hashing import hash_slices, load_up_to_64
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.lines import Lines

@@ -16,10 +16,11 @@ import pyarrow as pa
 from dataproc.kernels.bits import NONE, ONE, below, lowest, popcount
 from dataproc.kernels.blocks import BLOCK, block, kinds
 from dataproc.kernels.buffers import frozen, text_buffers
-from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, tables
+from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, MARK, NUMBER, SPACE, tables
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.spans import Spans
 from dataproc.kernels.utf8 import byte_at, count_chars, decode
+
 
 _BY_CHARS = 256  # bytes
 

@@ -13,9 +13,9 @@ from dataproc.kernels.lines import (
     Lines,
     count_lines,
     ends_with,
-    join_paragraphs,
     line_chars,
     split_lines,
+    join_paragraphs,
     sum_by_row,
 )
 from tests.dataproc.kernels.texts import PATHOLOGICAL, column, texts
