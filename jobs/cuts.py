@@ -82,9 +82,9 @@ def check_absent(run: Run, step: str) -> None:
 
 
 def text_left(run: Run, step: str) -> tuple[int, int]:
-    """Return how many documents are left before a step, and the bytes of text of documents/."""
-    before = (last_cuts(run.recipe, step) or ["dedup"])[0]
-    return _total(run, before, "rows_kept"), _total(run, "documents", "text_bytes")
+    """Return how many documents are left before a step, and about how many bytes of text they have."""
+    left = _total(run, (last_cuts(run.recipe, step) or ["dedup"])[0], "rows_kept")
+    return left, _total(run, "documents", "text_bytes") * left // max(1, _total(run, "documents", "rows_kept"))
 
 
 def _total(run: Run, dataset: str, counter: str) -> int:

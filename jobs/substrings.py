@@ -138,7 +138,8 @@ class SpanFinder:
     """Hands out the spans of a part, asked for its batches in order."""
 
     def __init__(self, part: int, rows: Rows) -> None:
-        self._spans = pa.Table.from_batches(rows, schema=pa.schema([("partition", pa.int32()), *SPANS]))
+        table = pa.Table.from_batches(rows, schema=pa.schema([("partition", pa.int32()), *SPANS]))
+        self._place, self._start, self._end = (table[name].to_numpy() for name in SPANS.names)
         self._next = part << 32
 
     def __call__(self, batch: pa.RecordBatch) -> Found:
@@ -147,7 +148,6 @@ class SpanFinder:
 
         places = np.arange(self._next, self._next + batch.num_rows + 1)
         self._next += batch.num_rows
-        bounds = np.searchsorted(self._spans["place"].to_numpy(), places)
-        here = self._spans.slice(int(bounds[0]), int(bounds[-1] - bounds[0]))
-        spans = Cuts(here["start"].to_numpy(), here["end"].to_numpy(), bounds - bounds[0])
-        return Found(spans, np.diff(bounds))
+        bounds = np.searchsorted(self._place, places)
+        here = slice(bounds[0], bounds[-1])
+        return Found(Cuts(self._start[here], self._end[here], bounds - bounds[0]), np.diff(bounds))

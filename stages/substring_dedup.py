@@ -6,7 +6,8 @@ found depends on their number**: of copies that lie in different partitions noth
 in p partitions keeps about min(c, p) of them; OLMo 3 has 56 partitions. Few and large ones find more.
 
 With `keep: one` a byte goes if it lies in a window of `min_bytes` bytes that occurs earlier: earlier in the document,
-or in a document with fewer flags of annotating stages, then less doc_id. With `keep: none` every copy goes.
+or in a document with fewer flags of annotating stages, then less doc_id. With `keep: none` every copy goes. Spans are
+found before any document is dropped, here or later: the one copy of a stretch can lie in a document that goes.
 
 Source: Lee et al. 2022, https://arxiv.org/abs/2107.06499, section 4.1: all copies, 50 tokens, as RefinedWeb has it
 too (Penedo et al. 2023, appendix G.3: fewer than 20 characters left drop the document); OLMo 3 (allenai/dolma3): one

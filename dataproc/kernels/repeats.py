@@ -85,7 +85,7 @@ def _compare(
     same = 0  # bytes known to be equal, at most min_bytes; from one place to the next it falls by one at most
     for row in range(len(offsets) - 1):
         for at in range(offsets[row], offsets[row + 1]):
-            other = np.int64(marks[at])
+            other = int(marks[at])
             if other < 0:
                 same = 0
             else:

@@ -21,7 +21,7 @@ from stages.cut_limits import CutLimits, over_limits
     ],
 )
 def test_limits(limits: dict[str, object], cut: int, chars: int, broken: tuple[str, float, float] | None) -> None:
-    found = over_limits(CutLimits(**limits), np.array([0, cut]), np.array([1, chars]))  # type: ignore[arg-type]
+    found = over_limits(CutLimits(**limits), np.array([0, cut]), np.array([1, chars]))
     assert [column.to_pylist() for column in found] == [[None, value] for value in broken or (None, None, None)]
 
 
