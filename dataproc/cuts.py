@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -47,3 +48,47 @@ def cut_text(text: str | None, cuts: list[dict[str, Any]]) -> str:
         raise ShardError(
             f"cuts must not part a character, got {error}. Run `dataproc verify`, or rebuild them with --redo."
         ) from error
+
+
+def span_cuts(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]) -> pa.Array:
+    """Return cuts that put nothing in the place of spans; document k has spans offsets[k]:offsets[k + 1].
+
+    Example: span_cuts([3], [7], [0, 0, 1]) has no cut of the first document and (3, 7, "") of the second.
+    """
+    put = pa.array([""], pa.string()).take(pa.array(np.zeros(len(starts), np.int64)))
+    spans = pa.StructArray.from_arrays([pa.array(starts), pa.array(ends), put], fields=list(CUTS.value_type))
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), spans).cast(CUTS)
+
+
+def add_cuts(cuts: pa.Array, more: pa.Array) -> pa.Array:
+    """Return the cuts of texts together with `more`, cuts of what they leave, all as cuts of the texts themselves.
+
+    What an earlier cut put in its place stays, and `more` puts nothing: a cut that spans earlier ones becomes several,
+    around them. Null in `cuts` stays null. Example: of "abcdef" (2, 3) leaves "abdef"; (1, 4) of that is (1, 2) and
+    (3, 5) of "abcdef".
+    """
+    rows = [
+        earlier if earlier is None or not later else _added(earlier, later)
+        for earlier, later in zip(cuts.to_pylist(), more.to_pylist(), strict=True)
+    ]
+    return pa.array(rows, CUTS)
+
+
+def _added(cuts: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    result = []
+    waiting = iter(more)
+    later = next(waiting, None)
+    start = place = 0  # where the stretch begins that lies before the next cut: in the text, and in what is left of it
+    for cut in [*cuts, None]:
+        stop = 1 << 62 if cut is None else cut["start"]
+        while later is not None and later["start"] - place < stop - start:
+            first, last = max(start, later["start"] - place + start), min(stop, later["end"] - place + start)
+            if first < last:
+                result.append({"start": first, "end": last, "put": ""})
+            if later["end"] - place > stop - start:
+                break  # it goes on behind the cut
+            later = next(waiting, None)
+        if cut is not None:
+            result.append(cut)
+            start, place = cut["end"], place + stop - start + len(cut["put"].encode())
+    return result

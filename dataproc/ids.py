@@ -7,6 +7,8 @@ it differs between processes.
 from __future__ import annotations
 
 import os
+import struct
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,15 @@ def doc_id(input_name: str, position: int) -> bytes:
 def hash64(data: bytes) -> int:
     """Compute xxh3_64 of the bytes, bit-cast to a signed int64 (engines have no unsigned types)."""
     return signed64(xxhash.xxh3_64_intdigest(data))
+
+
+def hash64_each(ids: Sequence[bytes], seed: int) -> npt.NDArray[np.uint64]:
+    """Compute xxh3_64 of the seed (int64, little-endian) and each id: a choice by id that differs between seeds.
+
+    Example: hash64_each([b"a"], 0)[0] == xxhash.xxh3_64_intdigest(bytes(8) + b"a").
+    """
+    start = struct.pack("<q", seed)
+    return np.array([xxhash.xxh3_64_intdigest(start + one) for one in ids], np.uint64)
 
 
 def signed64(value: int) -> int:

@@ -13,11 +13,15 @@ import typer
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from dataproc.config import Config
 from dataproc.stage import Stage
 from jobs.cli import app
+from stages.line_dedup import LineDedup
 from stages.registry import STAGES
+from stages.substring_dedup import SubstringDedup
 
 HERE = Path(__file__).parent
+STEPS: dict[str, type[Config]] = {"lines": LineDedup, "substrings": SubstringDedup}
 HEAD = "Written by `make docs` from the code; edit the docstrings instead.\n"
 INTRODUCTION = """\
 A recipe lists stages by name, with the fields that differ from the defaults: `gopher_quality: {min_words: 30}`.
@@ -28,7 +32,7 @@ Every stage takes `annotate: true`, which flags instead of dropping.
 
 def pages() -> dict[str, str]:
     """Return the text of each generated page by its file name."""
-    return {"stages.md": "\n".join(_stages()), "commands.md": "\n".join(_commands())}
+    return {"stages.md": "\n".join([*_stages(), *_steps()]), "commands.md": "\n".join(_commands())}
 
 
 def _stages() -> Iterator[str]:
@@ -37,12 +41,23 @@ def _stages() -> Iterator[str]:
     for name, kind in STAGES.items():
         yield f"## {name}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n"
         yield from _contract(kind)
-        fields = {field: info for field, info in kind.model_fields.items() if field != "annotate"}
-        if fields:
-            yield "| field | default | meaning |\n|---|---|---|"
-        for field, info in fields.items():
-            yield f"| `{field}` | {_default(info)} | {_cell(info.description)} |"
+        yield from _fields(kind)
         yield f"\nMore: `{kind.__module__.replace('.', '/')}.py`.\n"
+
+
+def _steps() -> Iterator[str]:
+    for name, kind in STEPS.items():
+        yield f"## {name} (a step)\n\nWritten at the top of a recipe. {inspect.cleandoc(kind.__doc__ or '')}\n"
+        yield from _fields(kind)
+        yield f"\nMore: `{kind.__module__.replace('.', '/')}.py`.\n"
+
+
+def _fields(kind: type[Config]) -> Iterator[str]:
+    fields = {field: info for field, info in kind.model_fields.items() if field != "annotate"}
+    if fields:
+        yield "| field | default | meaning |\n|---|---|---|"
+    for field, info in fields.items():
+        yield f"| `{field}` | {_default(info)} | {_cell(info.description)} |"
 
 
 def _contract(kind: type[Stage]) -> Iterator[str]:

@@ -86,8 +86,8 @@ def run(
         str | None,
         typer.Option(
             metavar="STEP",
-            help="Rebuild a step and all built on it: documents, signatures, dedup, lines, scores, buckets, tokens,"
-            " mixture.",
+            help="Rebuild a step and all built on it: documents, signatures, dedup, lines, substrings, scores, buckets,"
+            " tokens, mixture.",
         ),
     ] = None,
     reuse: Annotated[

@@ -111,9 +111,11 @@ def _sections(life: Life) -> Iterator[tuple[str, list[Text | Table]]]:
             [_line(f"{one['doc_id']} {one['url'] or ''} ({one['reason']})") for one in life.duplicate_of],
         )
     yield from _dedup_sections(life)
-    if life.cuts:
-        spans = [_line(f"{cut['start']} to {cut['end']}: {_first(cut['text'].strip())}") for cut in life.cuts]
-        yield "lines cut", [_line(f"{life.cut_chars:.1%} of its characters, bytes of the text:"), *_some(spans)]
+    for step in dict.fromkeys(cut["step"] for cut in life.cuts):
+        cuts = [cut for cut in life.cuts if cut["step"] == step]
+        spans = [_line(f"{cut['start']} to {cut['end']}: {_first(cut['text'].strip())}") for cut in cuts]
+        size = sum(len(cut["text"]) for cut in cuts) / max(1, len(life.text or ""))
+        yield f"{step} cut", [_line(f"{size:.1%} of its characters, bytes of the text:"), *_some(spans)]
     if life.signals:
         yield "signals", [_columns(life.signals)]
     if life.scores:

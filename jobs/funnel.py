@@ -19,17 +19,21 @@ from dataproc.errors import ConfigError, InputError, ResumeError, ShardError
 from dataproc.shards import Dataset, read_description
 from dataproc.stage import Stage
 from dataproc.storage import Folder
+from jobs.cuts import CUTTING
 from jobs.recipe import Recipe
 from jobs.step_flow import FAILED, Rule, StageFlow, StepFlow, Tally
 from stages.minhash_dedup import MinhashDedup
 
-STEPS = ("documents", "dedup", "lines", "buckets")
-"""The steps that drop, in order: each takes what the one before it kept. `lines` is in recipes that ask for it."""
+STEPS = ("documents", "dedup", *CUTTING, "buckets")
+"""The steps that drop, in order: each takes what the one before it kept. Those that cut are in recipes that ask."""
 
 FORMAT = 1
 """Of a run's folder; another number where this version could not go on with, or read, what an older one wrote."""
 
 SHOWN_BUCKETS = 20
+
+CUT_THINGS = {"lines": "frequent lines", "substrings": "repeated spans"}
+"""What each step that cuts counts."""
 
 Plan = dict[str, dict[str, tuple[str, ...]]]
 """step -> stage -> rules, in the order in which they act."""
@@ -60,10 +64,6 @@ class Funnel:
     """Stored bytes of the input that could not be read."""
     text_bytes: int
     """Text of documents/."""
-    lines_cut: int = 0
-    """Lines that line dedup cut, also from documents that a later step drops."""
-    cut_bytes: int = 0
-    """Their text."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -118,7 +118,6 @@ def read_funnel(folder: Folder) -> Funnel:
                 f" Rebuild with --redo {after.name}."
             )
     figures = sums[STEPS[0]].figures
-    cuts = sums["lines"].figures if "lines" in sums else Counter[str]()
     return Funnel(
         steps=steps,
         buckets=_buckets(folder, sums.get("buckets")),
@@ -126,8 +125,6 @@ def read_funnel(folder: Folder) -> Funnel:
         input_bytes=figures["bytes"],
         lost_bytes=figures["lost_bytes"],
         text_bytes=figures["text_bytes"],
-        lines_cut=cuts["lines_cut"],
-        cut_bytes=cuts["cut_bytes"],
         notes=notes,
     )
 
@@ -168,7 +165,7 @@ def plan_of(recipe: Recipe) -> Plan:
     return {
         "documents": rules(recipe.documents.stages),
         "dedup": {"dedup": dedup},
-        "lines": {"lines": ("max_cut_chars",)} if recipe.lines is not None else {},
+        **{step: {step: limits.rules} for step in CUTTING if (limits := getattr(recipe, step)) is not None},
         "buckets": {**flagged, **rules(recipe.policy.stages)},
     }
 
@@ -262,7 +259,11 @@ def _cells(dropped: int, kept: int, step: StepFlow, funnel: Funnel) -> tuple[str
 
 def _input_line(funnel: Funnel) -> str:
     lost = f"{funnel.lost_bytes:,} of them could not be read ({share(funnel.lost_bytes, funnel.input_bytes)})"
-    cut = f" Cut from it: {funnel.lines_cut:,} frequent lines, {funnel.cut_bytes:,} bytes." if funnel.lines_cut else ""
+    cut = "".join(
+        f"\nCut from it by {step.name}: {step.num_cut:,} {CUT_THINGS[step.name]}, {step.cut_bytes:,} bytes."
+        for step in funnel.steps
+        if step.num_cut
+    )
     return (
         f"Input: {funnel.input_bytes:,} bytes; {lost if funnel.lost_bytes else 'all of them were read'}.\n"
         f"Text of documents/: {funnel.text_bytes:,} bytes.{cut}"

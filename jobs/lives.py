@@ -18,6 +18,7 @@ from dataproc.storage import Folder
 from dataproc.tables import part_name
 from dataproc.tokens.reader import TokenReader
 from dataproc.tokens.shards import shard_name
+from jobs.cuts import CUTTING
 from jobs.dedup_evidence import Pair, read_evidence
 from jobs.funnel import read_recipe
 from jobs.lookup import DROPPED, Row, find_rows, read_rows
@@ -64,9 +65,7 @@ class Life:
     pairs: list[Row] = field(default_factory=list)
     """Every pair that it was compared in: doc_id of the other, jaccard, and whether that linked them."""
     cuts: list[Row] = field(default_factory=list)
-    """Frequent lines cut from the text: start and end in its UTF-8 bytes, what is put there, and the text cut."""
-    cut_chars: float | None = None
-    """Share of its characters that the cuts take; null without line dedup."""
+    """Cuts of the text: the step, start and end in its UTF-8 bytes, what is put there, and the text cut."""
     bucket: str | None = None
     bypassed: str | None = None
     """Reason of the policy that its score outweighed."""
@@ -107,8 +106,9 @@ class LifeReader:
             name: value for name, value in self._beside("scores", part, row, life).items() if name != "doc_id"
         }
         self._dedup(life, part, row)
-        if life.dropped is None:
-            self._lines(life, part, row)
+        for step in CUTTING:
+            if life.dropped is None:
+                self._cuts(life, step, part, row)
         if life.dropped is None:
             self._bucket(life, part, row)
         return life
@@ -147,18 +147,20 @@ class LifeReader:
         else:
             life.passed.append("dedup")
 
-    def _lines(self, life: Life, part: int, row: int) -> None:
-        decided = self._beside("lines", part, row, life)
+    def _cuts(self, life: Life, step: str, part: int, row: int) -> None:
+        decided = self._beside(step, part, row, life)
         if not decided:
             return
         text = (life.text or "").encode()
+        earlier = {cut["start"] for cut in life.cuts}  # a later sidecar has them too
         for cut in decided["cuts"] or []:
-            life.cuts.append({**cut, "text": text[cut["start"] : cut["end"]].decode()})
-        life.cut_chars = decided["cut_chars"]
-        if decided["lines_reason"] is not None:
-            self._dropped_at(life, "lines", part)
+            if cut["start"] not in earlier:
+                life.cuts.append({"step": step, **cut, "text": text[cut["start"] : cut["end"]].decode()})
+        life.cuts.sort(key=lambda cut: cut["start"])
+        if decided["cut_reason"] is not None:
+            self._dropped_at(life, step, part)
         else:
-            life.passed.append("lines")
+            life.passed.append(step)
 
     def _named(self, found: Sequence[tuple[bytes, int, str]]) -> list[Row]:
         """Return doc_id, url and reason of documents, each part read once."""

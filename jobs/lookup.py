@@ -26,6 +26,7 @@ DROPPED = {
     "documents": "dropped/documents",
     "dedup": "dropped/dedup",
     "lines": "dropped/lines",
+    "substrings": "dropped/substrings",
     "buckets": "dropped/tokens",
 }
 """Where each step that drops puts what it dropped."""

@@ -1,4 +1,4 @@
-"""The whole path: crawl -> documents, signatures, dedup, lines, scores, buckets, tokens -> mixture, report."""
+"""The whole path: crawl -> documents, signatures, dedup, lines, substrings, scores, buckets, tokens -> mixture."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from jobs.report import write_report
 from jobs.run import Run
 from jobs.scores import declare_scores, run_scores
 from jobs.signatures import declare_signatures, run_signatures
+from jobs.substrings import declare_substrings, run_substrings
 from jobs.tokens import declare_buckets, declare_tokens, run_buckets, run_tokens
 
 READS = {
@@ -41,8 +42,9 @@ READS = {
     "signatures": ("documents",),
     "dedup": ("signatures",),
     "lines": ("documents", "dedup"),
+    "substrings": ("documents", "dedup", "lines"),
     "scores": ("documents",),
-    "buckets": ("documents", "dedup", "lines", "scores"),
+    "buckets": ("documents", "dedup", "lines", "substrings", "scores"),
     "tokens": ("buckets",),
     "mixture": ("tokens",),
 }
@@ -53,6 +55,7 @@ DECLARE: dict[str, Callable[[Run], Dataset | None]] = {
     "signatures": declare_signatures,
     "dedup": declare_dedup,
     "lines": declare_lines,
+    "substrings": declare_substrings,
     "scores": declare_scores,
     "buckets": declare_buckets,
     "tokens": declare_tokens,
@@ -173,6 +176,7 @@ def _run_steps(run: Run, inputs: Inputs) -> None:
     run_signatures(run)
     run_dedup(run)
     run_lines(run)
+    run_substrings(run)
     run_scores(run)
     run_buckets(run)
     run_tokens(run)

@@ -22,12 +22,13 @@ from stages.flagged import Bypass, covers
 from stages.line_dedup import LineDedup
 from stages.minhash_dedup import MinhashDedup
 from stages.registry import STAGES
+from stages.substring_dedup import SubstringDedup
 from stages.tokenize_text import TokenizeText
 from stages.url_dedup import UrlDedup
 
 RECIPES = Path(__file__).parent / "recipes"
 
-RESERVED = ("failed", "dedup", "policy")
+RESERVED = ("failed", "dedup", "lines", "substrings", "policy")
 """Names that no stage can have: the first halves of the drop reasons that no stage gives."""
 
 
@@ -133,12 +134,14 @@ class Recipe(Config):
     deviations: tuple[str, ...] = ()
     """Each way in which this differs from the source."""
     seed: int = Field(0, ge=0, lt=1 << 63)
-    """Of the order of documents in token shards, of the buckets of `lines`, and of the mixture."""
+    """Of the order of documents in token shards, of the buckets of `lines` and `substrings`, and of the mixture."""
     input: InputConfig = InputConfig()
     documents: DocumentsConfig
     dedup: DedupConfig = DedupConfig()
     lines: LineDedup | None = None
     """documents/, dedup/ -> lines/: cut frequent lines when tokens are written; null is off."""
+    substrings: SubstringDedup | None = None
+    """documents/, dedup/, lines/ -> substrings/: cut what occurs elsewhere, likewise; null is off."""
     scores: ScoresConfig = ScoresConfig()
     policy: PolicyConfig
     tokens: TokensConfig = TokensConfig()

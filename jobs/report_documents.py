@@ -19,6 +19,7 @@ from dataproc.cuts import cut_text
 from dataproc.ids import hash_int64
 from dataproc.storage import Folder
 from dataproc.tables import read_aligned, read_part
+from jobs.cuts import CUTTING
 from jobs.funnel import Funnel, measured, number
 from jobs.lookup import DROPPED, Row, find_rows, read_rows
 
@@ -124,7 +125,7 @@ def pick_kept(folder: Folder, funnel: Funnel) -> list[Shown]:
             picked[bucket] = sorted([*picked[bucket], *_least(keys, bucket, part, KEPT_SHOWN)])[:KEPT_SHOWN]
     turns = sorted((turn, order.index(bucket), place) for bucket in order for turn, place in enumerate(picked[bucket]))
     places = [place for _, _, place in turns[:KEPT_SHOWN]]
-    cut = [step.name for step in funnel.steps if step.name == "lines"]
+    cut = [step.name for step in funnel.steps if step.name in CUTTING][-1:]
     datasets = [_rows(folder, dataset, places) for dataset in ("documents", "buckets", "scores", *cut)]
     return [_kept(*rows) for rows in zip(*datasets, strict=True)]
 
@@ -133,12 +134,13 @@ def _kept_parts(funnel: Funnel) -> tuple[int, ...]:
     return next((step.kept_parts for step in funnel.steps if step.name == "buckets"), ())
 
 
-def _kept(document: Row, bucket: Row, scores: Row, lines: Row | None = None) -> Shown:
+def _kept(document: Row, bucket: Row, scores: Row, cuts: Row | None = None) -> Shown:
     """Return a kept document with the text that is trained on."""
     values = {**{name: document.get(name) for name in KEPT_SIGNALS}, **scores}
-    if lines and lines["cuts"]:
-        values |= {"lines_cut": lines["lines_cut"], "cut_chars": lines["cut_chars"]}
-        document = {**document, "text": cut_text(document["text"], lines["cuts"])}
+    if cuts and cuts["cuts"]:
+        left = cut_text(document["text"], cuts["cuts"])
+        values |= {"cuts": len(cuts["cuts"]), "cut_chars": 1 - len(left) / len(document["text"])}
+        document = {**document, "text": left}
     facts = [
         f"{name} {number(value) if isinstance(value, float) else value}"
         for name, value in values.items()

@@ -20,7 +20,7 @@ FAILED = "failed"
 
 EXAMPLE_PARTS = 8
 
-FIGURES = ("bytes", "lost_bytes", "text_bytes", "lines_cut", "cut_bytes")
+FIGURES = ("bytes", "lost_bytes", "text_bytes", "num_cut", "cut_bytes")
 """Counters of a part that are added up as they are."""
 
 
@@ -73,6 +73,10 @@ class StepFlow:
     kept_parts: tuple[int, ...]
     """Up to EXAMPLE_PARTS parts with rows that it kept, chosen by hash."""
     seconds: float
+    num_cut: int = 0
+    """Lines or spans that it cut, also from documents that it or a later step drops."""
+    cut_bytes: int = 0
+    """Their text."""
 
     @property
     def dropped(self) -> int:
@@ -160,6 +164,8 @@ class Tally:
             stages=tuple(flows),
             kept_parts=self._parts(""),
             seconds=self.seconds,
+            num_cut=self.figures["num_cut"],
+            cut_bytes=self.figures["cut_bytes"],
         )
 
     def _order(self, stage: str) -> tuple[int, int, str]:

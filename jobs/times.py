@@ -22,7 +22,7 @@ from jobs.lookup import parts_done
 from jobs.run_state import RunState, duration
 from jobs.step_flow import StepFlow
 
-STEPS = ("documents", "signatures", "dedup", "lines", "scores", "buckets", "tokens", "mixture")
+STEPS = ("documents", "signatures", "dedup", "lines", "substrings", "scores", "buckets", "tokens", "mixture")
 
 REST = "reading, writing, rest"
 BETWEEN = "planning, report, rest"

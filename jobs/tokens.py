@@ -2,7 +2,7 @@
 
 buckets/ is a sidecar that names the bucket of each document that stays, and counts what each bucket holds. From these
 counts every bucket gets its number of shards; a document goes to a shard, and to its place there, by a hash of (seed,
-doc_id): that is the shuffle. From here on text is what the cuts of lines/ leave of it.
+doc_id): that is the shuffle. From here on text is what the cuts of lines/ and substrings/ leave of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.cuts import apply_cuts
 from dataproc.exchange import Exchange, Rows
 from dataproc.ids import hash64
 from dataproc.schema import DROPPED
@@ -28,6 +27,7 @@ from dataproc.stage import BuiltStage, StageCounts, Transform, run_stages, with_
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name, read_aligned
 from dataproc.tokens.shards import SOURCE_COLUMNS, ShardReport, TokenizerInfo, write_manifest, write_shard
+from jobs.cuts import is_left, last_cuts, without_cuts
 from jobs.documents import build_stages, check_conservation, dropped_rows, resources
 from jobs.recipe import Recipe
 from jobs.run import Run
@@ -38,8 +38,8 @@ POLICY = "policy"
 """The stage that decides about flagged documents, before the policy's own."""
 
 SIDECAR = pa.schema([("doc_id", pa.binary()), ("bucket", pa.string()), ("bypassed", pa.string())])
-"""buckets/: the bucket of each document, null for those that dedup, line dedup or the policy drops; and the reason of
-the policy that its score outweighed, null for most."""
+"""buckets/: the bucket of each document, null for those that dedup, a step that cuts or the policy drops; and the
+reason of the policy that its score outweighed, null for most."""
 
 MANIFESTS = "tokens/manifests"
 """The dataset of the buckets' manifest.json: done when all of tokens/ is."""
@@ -67,12 +67,8 @@ def declare_buckets(run: Run) -> Dataset:
         "drop_flagged": list(policy.drop_flagged),
         "bypass": policy.bypass and policy.bypass.model_dump(mode="json"),
     }
-    return run.dataset("buckets", made_from, ["documents", "dedup", *_lines(run.recipe), "scores"], run.num_parts)
-
-
-def _lines(recipe: Recipe) -> list[str]:
-    """Return the name of the sidecar with the cuts, where there is one."""
-    return ["lines"] if recipe.lines is not None else []
+    reads = ["documents", "dedup", *last_cuts(run.recipe), "scores"]
+    return run.dataset("buckets", made_from, reads, run.num_parts)
 
 
 def run_buckets(run: Run) -> None:
@@ -104,7 +100,7 @@ class BucketsTask:
         folder, keep_text = self.dataset.folder, self.recipe.documents.dropped_text
         with create_part(folder, name, SIDECAR) as out, create_part(folder, dropped_name, DROPPED) as dropped:
             for batch in read_aligned(folder, part, self._columns):
-                left = without_cuts(batch.filter(_is_left(batch)))
+                left = without_cuts(batch.filter(is_left(batch)))
                 rows_in += left.num_rows
                 kept, lost = run_stages(self._stages, left, counts)
                 for rows in lost:
@@ -143,7 +139,7 @@ class BucketsTask:
         return {
             "documents": [name for name in documents if name in reads | shown],
             "dedup": ["duplicate_of", "cluster_size"],
-            **{name: ["cuts", "lines_reason"] for name in _lines(self.recipe)},
+            **{name: ["cuts", "cut_reason"] for name in last_cuts(self.recipe)},
             "scores": [name for name in scores if name in reads],
         }
 
@@ -152,19 +148,6 @@ def _sidecar(ids: pa.Array, kept: pa.RecordBatch, judged: Sequence[pa.RecordBatc
     """Return SIDECAR rows for all ids: the bucket where the document was kept, and what it was spared, else nulls."""
     columns = [_placed(ids, [kept], "bucket"), _placed(ids, judged, "bypassed")]
     return pa.RecordBatch.from_arrays([ids, *columns], schema=SIDECAR)
-
-
-def _is_left(batch: pa.RecordBatch) -> pa.Array:
-    """Return a mask of the documents that neither dedup nor line dedup dropped."""
-    left = pc.is_null(batch["duplicate_of"])
-    return pc.and_(left, pc.is_null(batch["lines_reason"])) if "lines_reason" in batch.schema.names else left
-
-
-def without_cuts(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the batch with its column `cuts`, if it has one, applied to `text`."""
-    if "cuts" not in batch.schema.names:
-        return batch
-    return with_columns(batch, {"text": apply_cuts(batch["text"], batch["cuts"])}).drop_columns(["cuts"])
 
 
 def _placed(ids: pa.Array, batches: Sequence[pa.RecordBatch], column: str) -> pa.Array:
@@ -226,7 +209,7 @@ def declare_tokens(run: Run, shards: int | None = None) -> Dataset:
         "seed": run.recipe.seed,
         "shard_text_bytes": run.recipe.tokens.shard_text_bytes,
     }
-    return run.dataset("tokens", made_from, ["documents", *_lines(run.recipe), "buckets"], parts=shards)
+    return run.dataset("tokens", made_from, ["documents", *last_cuts(run.recipe), "buckets"], parts=shards)
 
 
 def run_tokens(run: Run) -> None:
@@ -244,7 +227,7 @@ def run_tokens(run: Run) -> None:
         dataset,
         Exchange(
             name="tokens",
-            source=_Encoded(run.folder, _lines(run.recipe), stage, run.recipe.seed, layout),
+            source=_Encoded(run.folder, last_cuts(run.recipe), stage, run.recipe.seed, layout),
             schema=ENCODED,
             partition="partition",
             sort_by=("shuffle_key", "doc_id"),
@@ -275,7 +258,7 @@ class _Encoded:
     """The encoded documents of one part, each with its partition and shuffle key."""
 
     folder: Folder
-    lines: list[str]
+    cuts: list[str]
     stage: TokenizeText
     seed: int
     layout: Layout
@@ -288,7 +271,7 @@ class _Encoded:
     def __call__(self, part: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one part that stay, encoded."""
         columns = {"documents": ["doc_id", "text", *SOURCE_COLUMNS.names], "buckets": ["bucket"]}
-        columns |= {name: ["cuts"] for name in self.lines}
+        columns |= {name: ["cuts"] for name in self.cuts}
         for batch in read_aligned(self.folder, part, columns, batch_rows=512):
             batch = batch.filter(pc.is_valid(batch["bucket"]))
             if not batch.num_rows:

@@ -20,10 +20,11 @@ SIDECARS = {
     "signatures": ["text_hash"],
     "dedup": ["duplicate_of"],
     "lines": ["cuts"],
+    "substrings": ["cuts"],
     "scores": ["doc_id"],
     "buckets": ["bucket"],
 }
-CHECKED = ("documents", "dropped", "signatures", "dedup", "lines", "scores", "buckets", "tokens")
+CHECKED = ("documents", "dropped", "signatures", "dedup", "lines", "substrings", "scores", "buckets", "tokens")
 """Folders in which every file must be known."""
 
 

@@ -19,10 +19,10 @@ import pyarrow as pa
 import xxhash
 from pydantic import Field
 
-from dataproc.config import Config
 from dataproc.exchange import Rows
-from dataproc.ids import hash64
+from dataproc.ids import hash64_each
 from stages.clusters import group_starts
+from stages.cut_limits import CutLimits
 
 COUNTED = pa.schema([("partition", pa.int32()), ("key", pa.int64()), ("part", pa.int64()), ("count", pa.int64())])
 """How often a line occurs in a batch of a part; `key` is its hash, under the seed of bucket and language."""
@@ -31,7 +31,7 @@ FREQUENT = pa.schema([("key", pa.int64()), ("part", pa.int64()), ("keep", pa.int
 """A line that is cut in a part, but for its first `keep` copies there (the sum of its rows)."""
 
 
-class LineDedup(Config):
+class LineDedup(CutLimits):
     """Cut the lines that occur often among the documents of a bucket; documents/ keeps its text."""
 
     max_count: int = Field(6, ge=1)
@@ -48,8 +48,6 @@ class LineDedup(Config):
     """Count and cut lines that begin with a tab or four spaces; false spares blocks of code."""
     spare_flagged: tuple[str, ...] = ()
     """Reasons ("stage.rule", or "stage.*") of annotating stages whose documents are neither counted nor cut."""
-    max_cut_chars: float | None = Field(0.5, ge=0, le=1)
-    """Greatest share of its characters that a document may lose before it is dropped; null drops none."""
 
 
 def line_seeds(
@@ -60,8 +58,7 @@ def line_seeds(
     The bucket is xxh3_64(seed as int64, doc_id), unsigned, modulo `num_buckets`; the seed is xxh3_64 of the bucket as
     int64 and, if languages are apart, of the language's name. Example: with one bucket all documents have one seed.
     """
-    start = struct.pack("<q", seed)
-    buckets = [hash64(start + doc_id) % (1 << 64) % num_buckets for doc_id in ids]
+    buckets = (hash64_each(ids, seed) % np.uint64(num_buckets)).tolist()
     groups = [
         struct.pack("<q", bucket) + (language or "").encode() * by_language
         for bucket, language in zip(buckets, languages, strict=True)

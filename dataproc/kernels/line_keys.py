@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from dataproc.kernels.buffers import frozen, text_buffers
 from dataproc.kernels.char_classes import ALONE, LETTER, MARK, NUMBER, SPACE, tables
+from dataproc.kernels.cuts import Cuts
 from dataproc.kernels.hashing import hash_bytes
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.utf8 import byte_at, decode, encode
@@ -135,15 +136,6 @@ def _hash_lines(
             indented[line] = not empty and (spaces == 4 or data[start] == 9)
 
 
-class Cuts(NamedTuple):
-    """Spans to take out, in bytes from the start of their document; C of them, int64."""
-
-    starts: npt.NDArray[np.int64]  # [C]
-    ends: npt.NDArray[np.int64]  # [C]
-    offsets: npt.NDArray[np.int64]  # [N + 1] document k has cuts offsets[k]:offsets[k + 1]
-    chars: npt.NDArray[np.int64]  # [N] code points cut
-
-
 def cut_spans(text: pa.Array, lines: LineKeys, cut: npt.NDArray[np.bool_]) -> Cuts:
     r"""Return the spans of the lines (of `line_keys` of the same text) for which `cut` is true, neighbours in one.
 
@@ -153,9 +145,9 @@ def cut_spans(text: pa.Array, lines: LineKeys, cut: npt.NDArray[np.bool_]) -> Cu
     """
     data, offsets = text_buffers(text)
     starts, ends = np.empty(len(cut), np.int64), np.empty(len(cut), np.int64)
-    rows, chars = np.empty(len(offsets), np.int64), np.empty(len(offsets) - 1, np.int64)
-    count = _spans(data, offsets, lines.starts, lines.offsets, lines.blank, frozen(cut), starts, ends, rows, chars)
-    return Cuts(starts[:count], ends[:count], rows, chars)
+    rows = np.empty(len(offsets), np.int64)
+    count = _spans(data, offsets, lines.starts, lines.offsets, lines.blank, frozen(cut), starts, ends, rows)
+    return Cuts(starts[:count], ends[:count], rows)
 
 
 @kernel
@@ -169,7 +161,6 @@ def _spans(
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
     out: npt.NDArray[np.int64],
-    chars: npt.NDArray[np.int64],
 ) -> int:
     count = 0
     out[0] = 0
@@ -197,8 +188,4 @@ def _spans(
             starts[count], ends[count] = solid - begin, stop - begin
             count += 1
         out[row + 1] = count
-        chars[row] = 0
-        for span in range(out[row], count):
-            for at in range(begin + starts[span], begin + ends[span]):
-                chars[row] += data[at] & 0xC0 != 0x80
     return count

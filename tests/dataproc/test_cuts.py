@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dataproc.cuts import CUTS, apply_cuts
+from dataproc.cuts import CUTS, add_cuts, apply_cuts, span_cuts
 from dataproc.errors import ShardError
 
 
@@ -38,3 +41,34 @@ def test_impossible_cuts_are_errors(cuts: list[tuple[int, int, str]], told: str)
         applied(["\u00e9x"], cuts)
     assert told in str(caught.value)
     assert "Run `dataproc verify`, or rebuild them with --redo." in str(caught.value)
+
+
+def test_spans_become_cuts_that_put_nothing() -> None:
+    found = span_cuts(np.array([3, 0]), np.array([7, 1]), np.array([0, 0, 2]))
+    assert found.type == CUTS
+    assert found.to_pylist() == [[], [{"start": 3, "end": 7, "put": ""}, {"start": 0, "end": 1, "put": ""}]]
+
+
+def some_cuts(size: int) -> st.SearchStrategy[list[dict[str, Any]]]:
+    places = st.lists(st.integers(0, size), max_size=8, unique=True).map(sorted)
+    pairs = places.map(lambda all_: list(zip(all_[::2], all_[1::2], strict=False)))
+    return pairs.map(lambda spans: [{"start": start, "end": end, "put": ""} for start, end in spans])
+
+
+@given(st.data())
+def test_added_cuts_leave_what_they_leave_one_after_the_other(data: st.DataObject) -> None:
+    text = pa.array(["0123456789abcdef"], pa.large_string())
+    cuts = pa.array([data.draw(some_cuts(16))], CUTS)
+    first = apply_cuts(text, cuts)
+    more = pa.array([data.draw(some_cuts(len(first[0].as_py())))], CUTS)
+    both = add_cuts(cuts, more)
+    assert apply_cuts(text, both).equals(apply_cuts(first, more))
+    assert all(cut in both.to_pylist()[0] for cut in cuts.to_pylist()[0]), "those of the first stay as they are"
+
+
+def test_what_was_put_stays() -> None:
+    cuts = [{"start": 2, "end": 4, "put": "XYZ"}]
+    more = [{"start": 0, "end": 3, "put": ""}, {"start": 4, "end": 6, "put": ""}]  # of "abXYZefgh"
+    (found,) = add_cuts(pa.array([cuts], CUTS), pa.array([more], CUTS)).to_pylist()
+    assert [(cut["start"], cut["end"], cut["put"]) for cut in found] == [(0, 2, ""), (2, 4, "XYZ"), (4, 5, "")]
+    assert add_cuts(pa.array([None, cuts], CUTS), pa.array([more, None], CUTS)).to_pylist() == [None, cuts]

@@ -15,6 +15,7 @@ COMPARED = (
     "signatures",
     "dedup",
     "lines",
+    "substrings",
     "scores",
     "buckets",
     "tokens",

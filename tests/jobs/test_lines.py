@@ -21,7 +21,7 @@ from dataproc.ids import doc_id, hash64
 from dataproc.storage import Folder
 from jobs.explain import Lives, explain, render
 from jobs.funnel import read_funnel
-from jobs.lines import LineReader
+from jobs.lines import LineCounter
 from jobs.pipeline import Order, run_pipeline
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe, load_recipe
@@ -111,7 +111,7 @@ def test_lines_seen_more_than_max_count_in_their_bucket_are_cut(done: Path) -> N
         assert [line for line in left.split("\n") if line] == [
             line for line, key in rows if line and key not in frequent
         ]
-        assert sidecar[one]["lines_cut"] == sum(key in frequent for _, key in rows)
+        assert sidecar[one]["num_cut"] == sum(key in frequent for _, key in rows)
         assert sidecar[one]["cut_chars"] == (len(texts[one]) - len(left)) / len(texts[one])
     (duplicate,) = texts.keys() - lines.keys()
     assert {*sidecar[duplicate].values()} == {duplicate, None}
@@ -124,7 +124,7 @@ def test_documents_that_lose_too_much_are_dropped(done: Path) -> None:
     for row in dropped:
         assert (row["reason"], row["limit"]) == ("lines.max_cut_chars", 0.5)
         assert row["value"] == sidecar[row["doc_id"]]["cut_chars"] > 0.5
-    assert {one for one, row in sidecar.items() if row["lines_reason"]} == {row["doc_id"] for row in dropped}
+    assert {one for one, row in sidecar.items() if row["cut_reason"]} == {row["doc_id"] for row in dropped}
     buckets = {row["doc_id"]: row["bucket"] for row in rows_of(done, "buckets")}
     assert all(buckets[row["doc_id"]] is None for row in dropped)
 
@@ -137,19 +137,19 @@ def test_funnel_and_verify_know_the_step(done: Path) -> None:
         ("lines", 80, 3),
         ("buckets", 77, 0),
     ]
-    assert funnel.lines_cut == sum(row["lines_cut"] or 0 for row in rows_of(done, "lines"))
-    assert funnel.cut_bytes == sum(
+    assert funnel.steps[2].num_cut == sum(row["num_cut"] or 0 for row in rows_of(done, "lines"))
+    assert funnel.steps[2].cut_bytes == sum(
         cut["end"] - cut["start"] for row in rows_of(done, "lines") for cut in row["cuts"] or []
     )
     assert list(verify_run(Folder(done))) == []
-    assert "lines_cut 1" in (done / "report" / "index.html").read_text()
+    assert "cuts 1" in (done / "report" / "index.html").read_text()
 
 
 def test_tokens_decode_to_the_text_without_its_cuts(done: Path) -> None:
     texts = {row["doc_id"]: row["text"] for row in rows_of(done, "documents")}
     for row in rows_of(done, "lines")[::9]:
         (life,) = explain(Folder(done), row["doc_id"].hex()).lives
-        if row["lines_reason"] is None and row["cuts"]:
+        if row["cut_reason"] is None and row["cuts"]:
             assert life.tokens is not None
             assert life.tokens["is_the_text"]
             assert life.tokens["decoded"] == cut_text(texts[row["doc_id"]], row["cuts"])
@@ -231,7 +231,7 @@ def test_settings(crawl: Path, done: Path, tmp_path: Path, settings: dict[str, A
 def test_copies_that_stay_are_the_first_of_the_crawl(crawl: Path, done: Path, tmp_path: Path) -> None:
     shutil.copytree(done, tmp_path / "run")
     run(crawl, tmp_path / "run", {"bucket_docs": 1000, "keep": 30}, redo="lines")
-    found = {row["doc_id"]: row["lines_cut"] for row in rows_of(tmp_path / "run", "lines")}
+    found = {row["doc_id"]: row["num_cut"] for row in rows_of(tmp_path / "run", "lines")}
     first = [found[doc_id("0.jsonl", row)] for row in range(27)]
     assert first == [0] * 27, "27 of 30 copies of one line, and 13 of 30 of the other, lie in the first file"
     assert sum(count or 0 for count in found.values()) == 80 - 30 + 38 - 30
@@ -260,12 +260,12 @@ def test_spared_documents_lines_and_languages() -> None:
             "text": pa.array(["A b\n    code\n\tcode\n--\n c", "A b", "A b", "A b"], pa.large_string()),
             "language": ["eng", "deu", "eng", "eng"],
             "flags": pa.array([None, [], ["rule.a", "gopher.b"], ["rule.c"]], pa.list_(pa.string())),
-            "duplicate_of": pa.array([None, None, None, b"x"], pa.binary()),
+            "is_left": [True, True, True, False],
         }
     )
 
     def counted(**config: Any) -> tuple[list[bool], Any]:
-        lines, mask = LineReader(Folder("memory://"), LineDedup(**config), 1, 0).lines(batch)
+        lines, mask = LineCounter(LineDedup(**config), 1, 0).lines(batch)
         return mask.tolist(), lines.keys
 
     mask, keys = counted()

@@ -58,7 +58,7 @@ def test_the_shipped_recipe_and_a_bare_one_are_right(tmp_path: Path) -> None:
         ),
         (
             "extends: default\ndocuments: {stages: {failed: {use: gopher_quality}}}",
-            r"none of failed, dedup, policy, got 'failed'. Give it another name",
+            r"none of failed, dedup, lines, substrings, policy, got 'failed'. Give it another name",
         ),
         ("extends: default\nseed: 9223372036854775808", "mine.yaml.seed must be less than 9223372036854775808, got 92"),
         ("extends: default\nseed: -1", "mine.yaml.seed must be greater than or equal to 0, got -1"),
