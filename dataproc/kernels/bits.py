@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numba import types
@@ -25,10 +25,10 @@ def _lowest(typing: Any, value: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-popcount: Callable[[Any], Any] = intrinsic(_popcount)
+popcount = cast(Callable[[Any], Any], intrinsic(_popcount))
 """Return the number of ones of a uint64, as int64."""
 
-lowest: Callable[[Any], Any] = intrinsic(_lowest)
+lowest = cast(Callable[[Any], Any], intrinsic(_lowest))
 """Return the place of the lowest one of a uint64 that is not 0, as int64."""
 
 

@@ -122,7 +122,7 @@ def next_byte(data: npt.NDArray[np.uint8], at: int, stop: int, byte: int) -> int
         eight = load64(data, at) ^ eight_times
         zeros = eight - _EACH_BYTE & ~eight & _TOP_BITS  # the lowest one is that of the first byte that is 0
         if zeros != NONE:
-            return at + (lowest(zeros) >> 3)
+            return at + (lowest(zeros) >> 3)  # type: ignore[no-any-return]
         at += 8
     while at < stop and data[np.uint64(at)] != byte:
         at += 1
