@@ -20,7 +20,7 @@ SLOW ?=
 TEST_WORKERS ?= 2
 ARGS ?=
 # make bench
-NAME ?= signatures tokenizers language_id url_filter sample
+NAME ?= signatures tokenizers language_id url_filter rules sample
 # make lock
 UPGRADE ?=
 
@@ -30,7 +30,7 @@ TEST_EXTRAS := datasketch,lz4,ray,s3,spark,tokenizers,torch
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev pipeline test bench lint format docs lock clean
+.PHONY: help setup setup-dev pipeline test peers bench lint format docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,8 +70,15 @@ pipeline: $(if $(filter ray spark ray+spark,$(ENGINE)),$(VENV)/.installed-engine
 test: setup-dev ## Run the tests; SLOW=1 includes the slow ones
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(if $(SLOW),-m "slow or not slow") $(ARGS)
 
-bench: setup-dev ## Measure speed beside the peers': make bench NAME=signatures; without NAME all
-	$(foreach name,$(NAME),$(BIN)/python -m benchmarks.$(name) &&) true
+peers: $(VENV)-peers/.installed ## Make .venv-peers with what benchmarks are measured against
+
+$(VENV)-peers/.installed: benchmarks/peers.txt
+	@$(PYTHON) -m venv $(VENV)-peers
+	@$(VENV)-peers/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peers.txt
+	@touch $@
+
+bench: setup-dev $(if $(filter rules,$(NAME)),peers) ## Measure speed beside the peers': make bench NAME=signatures; without NAME all
+	$(foreach name,$(NAME),PEERS=$(VENV)-peers $(BIN)/python -m benchmarks.$(name) &&) true
 
 lint: setup-dev ## Check format, lint rules and types
 	$(BIN)/ruff format --check
@@ -91,5 +98,5 @@ lock: setup-dev ## Write constraints.txt anew after a change of pyproject.toml; 
 		--no-annotate --no-emit-index-url --custom-compile-command 'make lock' --quiet --output-file constraints.txt
 
 clean: ## Remove .venv, caches and build leftovers; runs/ stays
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find dataproc stages classifiers jobs tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataproc.kernels.spans import AnySpans, keep_rows
+if TYPE_CHECKING:
+    from dataproc.kernels.spans import AnySpans
 
 
 class _Memo(threading.local):
@@ -56,6 +57,8 @@ def sharing() -> Iterator[None]:
 def rows_kept(before: pa.Array, after: pa.Array, kept: npt.ArrayLike) -> None:
     """Say that the column `after` is the rows of `before` for which `kept` (bool [N]) is true."""
     if _memo.found and _same(before, _memo.column):
+        from dataproc.kernels.spans import keep_rows
+
         _memo.column, _memo.found = after, {find: keep_rows(spans, kept) for find, spans in _memo.found.items()}
 
 

@@ -1,0 +1,63 @@
+"""Rule sets take time in proportion to the text, also for one document of 64 MB that is made to be slow."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from dataproc.stage import Stage, Transform
+from stages.c4 import C4
+from stages.fineweb_quality import FinewebQuality
+from stages.gopher_quality import GopherQuality
+from stages.gopher_repetition import GopherRepetition
+from tests.stages.rule_sets import batch
+
+SMALL, LARGE = 16 << 20, 64 << 20
+MAX_RATIO = 8.0  # of CPU time for four times the text; larger tables miss the cache more often
+STAGES: list[Stage] = [
+    GopherRepetition(),
+    GopherQuality(variant="datatrove"),
+    C4(variant="datatrove", end_marks=None),
+    FinewebQuality(),
+]
+
+
+def zipf_words(size: int) -> str:
+    """Return words whose frequencies are those of English, in lines of ten."""
+    vocabulary = [np.base_repr(rank, 36).lower() for rank in range(50_000)]
+    words = [vocabulary[rank] for rank in (np.random.default_rng(0).zipf(1.3, size // 3) % 50_000).tolist()]
+    return ".\n".join(" ".join(words[k : k + 10]) for k in range(0, len(words), 10))[:size]
+
+
+KINDS = {
+    "words": zipf_words,
+    "one word": lambda size: "word " * (size // 5),
+    "one letter": lambda size: "a" * size,
+    "one line": lambda size: "The same line again.\n" * (size // 21),
+    "brackets": lambda size: "[1" * (size // 2),
+    "marks": lambda size: "a" + "\u0301." * (size // 3),
+    "ideographs": lambda size: "\u4e2d\u6587" * (size // 6),
+    "joiners": lambda size: "a" + "\u200d" * (size // 3),
+    "dots": lambda size: "." * size,
+    "half a phrase": lambda size: "lorem ipsulorem ipsu" * (size // 20),
+}
+
+
+def cpu_seconds(transform: Transform, text: str) -> float:
+    rows = batch([text])
+    started = time.process_time()
+    transform(rows)
+    return time.process_time() - started
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_time_is_linear(kind: str) -> None:
+    small, large = (KINDS[kind](size) for size in (SMALL, LARGE))
+    for stage in STAGES:
+        transform = stage.build()
+        transform(batch(["Compile."]))
+        ratio = cpu_seconds(transform, large) / max(cpu_seconds(transform, small), 0.02)
+        assert ratio < MAX_RATIO, (stage, ratio)
