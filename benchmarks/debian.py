@@ -105,21 +105,24 @@ def debian_crawl(cache: Path, limit: int | None = None) -> Crawl:
 def _fetch(folder: Path) -> list[Path]:
     """Return the packages in the folder, after apt-get has fetched those that are missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in PACKAGES if not list(folder.glob(f"{name}_*.deb"))]
-    if missing:
+    if missing := [name for name in PACKAGES if not list(folder.glob(f"{name}_*.deb"))]:
         if not (shutil.which("apt-get") and shutil.which("dpkg")):
-            raise SystemExit("The crawl must be fetched by apt-get and dpkg, got none. Run this on Debian 12.")
+            raise _missing(missing, folder, "no apt-get")
         print(f"Fetching {len(missing)} packages into {folder} ...", flush=True)
         done = subprocess.run(
             ["apt-get", "download", *missing], cwd=folder, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            told = next((line for line in done.stderr.splitlines() if line.startswith("E:")), "no word of why")
-            raise SystemExit(
-                f"apt-get must fetch {len(missing)} packages ({missing[0]}, ...), got {told.rstrip('.')}."
-                f" Run `apt-get update` on Debian 12 with a network, or put the packages into {folder}."
-            )
-    return [next(iter(sorted(folder.glob(f"{name}_*.deb")))) for name in PACKAGES]
+            told = next((line for line in done.stderr.splitlines() if line.startswith("E:")), "an apt-get that failed")
+            raise _missing(missing, folder, f'"{told}"')
+    return [min(folder.glob(f"{name}_*.deb")) for name in PACKAGES]
+
+
+def _missing(names: list[str], folder: Path, got: str) -> SystemExit:
+    return SystemExit(
+        f"The crawl must be made of {len(PACKAGES)} packages of Debian 12, got {got} to fetch {names[0]} and others."
+        f" Put them into {folder}, or run this on Debian 12."
+    )
 
 
 def _unpack(packages: list[Path], folder: Path) -> Path:

@@ -1,9 +1,13 @@
-"""Write the reference pages stages.md and commands.md from the code: `make docs`. A test fails when they are stale."""
+"""Write what the docs take from the code: `make docs`. A test fails when it is stale.
+
+stages.md and commands.md are written whole, performance.md has tables of the figures in benchmarks/results.
+"""
 
 from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +26,7 @@ from stages.substring_dedup import SubstringDedup
 
 HERE = Path(__file__).parent
 STEPS: dict[str, type[Config]] = {"lines": LineDedup, "substrings": SubstringDedup}
+RESULTS = HERE.parent / "benchmarks" / "results"
 HEAD = "Written by `make docs` from the code; edit the docstrings instead.\n"
 INTRODUCTION = """\
 A recipe lists stages by name, with the fields that differ from the defaults: `gopher_quality: {min_words: 30}`.
@@ -32,7 +37,38 @@ Every stage takes `annotate: true`, which flags instead of dropping.
 
 def pages() -> dict[str, str]:
     """Return the text of each generated page by its file name."""
-    return {"stages.md": "\n".join([*_stages(), *_steps()]), "commands.md": "\n".join(_commands())}
+    return {
+        "stages.md": "\n".join([*_stages(), *_steps()]),
+        "commands.md": "\n".join(_commands()),
+        "performance.md": _with_figures((HERE / "performance.md").read_text(encoding="utf-8")),
+    }
+
+
+def _with_figures(text: str) -> str:
+    """Return the page with the table of NAME.jsonl between `<!-- NAME.jsonl -->` and the next `<!-- end -->`."""
+    return re.sub(
+        r"(<!-- (\w+\.jsonl) -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}{_figures(RESULTS / found[2])}{found[3]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def _figures(results: Path) -> str:
+    """Return the figures of a benchmark as a table, for one not run yet a sentence."""
+    if not results.exists():
+        return "Not measured yet.\n"
+    rows = ["| figure | value | unit | beside | its value | ratio | goal |", "|---|--:|---|---|--:|--:|--:|"]
+    for line in results.read_text(encoding="utf-8").splitlines():
+        figure = json.loads(line)
+        value, peer, ratio, goal = (
+            "" if figure[key] is None else f"{float(f'{figure[key]:.4g}'):,.12g}"
+            for key in ("value", "peer_value", "ratio", "goal")
+        )
+        rows.append(
+            f"| {figure['name']} | {value} | {figure['unit']} | {figure['peer'] or ''} | {peer} | {ratio} | {goal} |"
+        )
+    return "\n".join([*rows, ""])
 
 
 def _stages() -> Iterator[str]:
