@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def zipf_words(size: int) -> str:
     return ".\n".join(" ".join(words[k : k + 10]) for k in range(0, len(words), 10))[:size]
 
 
-KINDS = {
+KINDS: dict[str, Callable[[int], str]] = {
     "words": zipf_words,
     "one word": lambda size: "word " * (size // 5),
     "one letter": lambda size: "a" * size,
