@@ -136,14 +136,11 @@ def status(
 def report(run: RunArgument) -> None:
     """Print the funnel and where the time went, and write report/index.html anew."""
     from dataproc.storage import Folder
-    from jobs import times
-    from jobs.funnel import read_funnel
     from jobs.report import write_report
 
     folder = Folder(run)
     write_report(folder)
-    _finish(folder)
-    console.print(times.render(times.read_times(folder, read_funnel(folder))))
+    _finish(folder, with_times=True)
 
 
 @app.command()
@@ -251,10 +248,14 @@ def _run(
     _finish(folder)
 
 
-def _finish(folder: Folder) -> None:
+def _finish(folder: Folder, *, with_times: bool = False) -> None:
+    from jobs import times
     from jobs.funnel import read_funnel, render
 
-    console.print(render(read_funnel(folder)))
+    funnel = read_funnel(folder)
+    console.print(render(funnel))
+    if with_times:
+        console.print(times.render(times.read_times(folder, funnel)))
     console.print(f"Report: {folder.url}/report/index.html", highlight=False, soft_wrap=True)
 
 

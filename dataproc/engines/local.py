@@ -116,7 +116,8 @@ class _Worker:
     def __init__(self) -> None:
         self.connection, theirs = _context.Pipe()
         self._process = _context.Process(target=_serve, args=(theirs,), daemon=True)
-        self._process.start()
+        with _ctrl_c_waits():
+            self._process.start()
         theirs.close()
         self.busy = False
         self.unit: Any = None
@@ -151,9 +152,30 @@ class _Worker:
         self.connection.close()
 
 
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Take Ctrl-C at the end of the block: a worker half started would answer it, or its parent's, with a traceback.
+
+    A process started in the block never sees it: Ctrl-C reaches the whole group, and the parent decides.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python tells only the main thread of signals
+        return
+    pressed: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))  # other threads may receive it
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # the started process keeps this
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGINT, handler)
+        if pressed and callable(handler):
+            handler(signal.SIGINT, None)
+
+
 def _serve(connection: Connection) -> None:
     """Run tasks until the parent closes the pipe or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in `_ctrl_c_waits`, for parents that are not the main thread
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
     while True:

@@ -77,7 +77,10 @@ def test_a_megabyte_of_one_thing(text: str) -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"variant": "papr"}, "r: f.variant must be 'code' or 'paper', got 'papr'. Correct it in the config."),
+        (
+            {"variant": "papr"},
+            "r: f.variant must be 'code', 'paper' or 'fineweb2', got 'papr'. Correct it in the config.",
+        ),
         (
             {"min_line_punct": 12},
             "r: f.min_line_punct must be less than or equal to 1, got 12. Correct it in the config.",

@@ -36,7 +36,7 @@ def pieces_of(text: str) -> list[str]:
 def inside(kinds: str, place: int, char: str) -> str | None:
     """Return J for a sign that joins what is around it, Q for one that parts it and is no piece, None for others."""
     around = kinds[:place].rstrip("MF")[-1:] + kinds[place + 1 : place + 2]
-    if char == "." and re.fullmatch("[LN][LN]", around):
+    if char in "._" and re.fullmatch("[LN][LN]", around):
         return "J"
     if char in "'\u2019" and around == "LL":
         return "Q"
