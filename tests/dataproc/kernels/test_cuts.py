@@ -82,7 +82,7 @@ def test_words_too_long_to_be_words_are_parted() -> None:
     word = "x" * MAX_WORD_BYTES
     assert edges(f"a {word} b c {word}", (2, len(word) + 7)) == [(2, len(word) + 7)]
     assert edges(f"{word} b {word}", (1, 2 * len(word))) == [(MAX_WORD_BYTES + 1, MAX_WORD_BYTES + 3)]
-    assert edges(f"{word}xx b {word}xx", (1, 2 * len(word) + 5)) == [(1, 2 * len(word) + 5)]
+    assert edges(f"{word}xx b {word}xx", (1, 2 * len(word) + 6)) == [(1, 2 * len(word) + 5)]
 
 
 @pytest.mark.parametrize(
