@@ -4,7 +4,7 @@
 
 One run of recipe `default`, from WARC files to tokens, on each engine with two cores, one after another; all must write
 the same bytes. Then two runs of one local worker each, started together, each on its half of the files: what two cores
-can do when nothing is shared. A crawl of 48 pages in as many files gives what a run costs before the first page; units
+can do when nothing is shared. A crawl of 48 pages gives what a run costs before the first page; units
 that do nothing show whether a driver's memory grows with their number. `--pages` and `--units` are for trying: figures
 of less than everything are shown and not stored.
 """
@@ -27,7 +27,8 @@ from benchmarks.figures import Figure, show, write
 from dataproc.storage import Folder
 from jobs.funnel import read_funnel
 
-ENGINES = ("local", "ray", "spark")
+OTHERS = ("ray", "spark")
+ENGINES = ("local", *OTHERS)
 CACHE = Path(__file__).parent / ".cache"
 TINY_PAGES = 48
 FEW_UNITS, MANY_UNITS = 10, 10_000
@@ -84,33 +85,26 @@ def _compare(crawl: Crawl, tiny: Crawl, scratch: Path) -> Iterator[Figure]:
     for file in crawl.files:
         file.read_bytes()  # no engine shall wait for the disk alone
     runs = {engine: _run(crawl.folder, scratch, engine, WORKERS) for engine in ENGINES}
-    if len({run.checksum for run in runs.values()}) > 1:
-        raise SystemExit(
-            f"Engines must write the same bytes, got { ({name: run.checksum for name, run in runs.items()}) }."
-        )
+    checksums = {engine: run.checksum for engine, run in runs.items()}
+    if len(set(checksums.values())) > 1:
+        raise SystemExit(f"Engines must write the same bytes, got {checksums}. Compare them with `dataproc verify`.")
     local = runs["local"]
+    steady = {engine: run.documents / (run.used.wall_s - first[engine]) for engine, run in runs.items()}
+    few = f"{tiny.pages} pages in {len(tiny.files)} files"
     for engine, run in runs.items():
-        name = f"crawl to tokens, {engine}"
-        if run is local:
-            yield Figure(name, run.rate, "docs/s")
-        else:
-            yield Figure(name, run.rate, "docs/s", "local", local.rate, LEAST_OF_LOCAL)
-        yield Figure(f"crawl to tokens, {engine}", run.rate * crawl.page_bytes / crawl.pages / 1e6, "MB/s of HTML")
         yield Figure(f"crawl to tokens, {engine}", run.used.wall_s, "s")
-        yield Figure(f"{TINY_PAGES} pages in {TINY_PAGES // 2} files, {engine}", first[engine], "s")
-        steady = run.documents / (run.used.wall_s - first[engine])
-        name = f"without the time of those, {engine}"
-        if run is local:
-            yield Figure(name, steady, "docs/s")
-        else:
-            yield Figure(name, steady, "docs/s", "local", local.documents / (local.used.wall_s - first["local"]))
+        yield Figure(f"crawl to tokens, {engine}", crawl.page_bytes / run.used.wall_s / 1e6, "MB/s of HTML")
+        yield Figure(f"{few}, {engine}", first[engine], "s")
+    for engine in OTHERS:
+        yield Figure(f"crawl to tokens, {engine}", runs[engine].rate, "docs/s", "local", local.rate, LEAST_OF_LOCAL)
+        yield Figure(f"the same, less {few}", steady[engine], "docs/s", "local", steady["local"])
     yield from _two_workers(crawl, scratch, local)
     for engine, run in runs.items():
         share = 100 * run.used.driver_cpu_s / local.used.cpu_s
         yield Figure(f"driver's CPU, {engine}: limit", MOST_DRIVER_CPU, "% of the run", "measured", share, 1)
         yield Figure(f"driver's memory, {engine}", run.used.driver_peak_bytes / 1e6, "MB")
     for step, seconds in sorted(local.worker_s.items()):
-        yield Figure(f"workers' time, {step}", 100 * seconds / sum(local.worker_s.values()), "%")
+        yield Figure(f"workers' time, {step}", 100 * seconds / local.worker_s.total(), "%")
 
 
 def _two_workers(crawl: Crawl, scratch: Path, local: Done) -> Iterator[Figure]:
@@ -129,9 +123,7 @@ def _memory(many: int) -> Iterator[Figure]:
     """Yield the driver's peak memory of few units, beside that of many, for each engine and verb."""
     for engine in ENGINES:
         for verb in ("map", "exchange"):
-            few, more = (
-                start("units", verb, engine, str(count))().driver_peak_bytes / 1e6 for count in (FEW_UNITS, many)
-            )
+            few, more = (start("units", verb, engine, count)().driver_peak_bytes / 1e6 for count in (FEW_UNITS, many))
             name = f"driver's memory, {verb} on {engine}, {FEW_UNITS} units"
             yield Figure(name, few, "MB", f"{many:,} units", more, round(1 / MOST_GROWTH, 3))
 
