@@ -21,7 +21,7 @@ from dataproc.stage import Stage
 from dataproc.storage import Folder
 from jobs.recipe import Recipe
 from jobs.step_flow import FAILED, Rule, StageFlow, StepFlow, Tally
-from stages.minhash_dedup import MinhashDedup
+from stages.minhash_plan import MinhashDedup
 
 STEPS = ("documents", "dedup", "lines", "buckets")
 """The steps that drop, in order: each takes what the one before it kept. `lines` is in recipes that ask for it."""
