@@ -13,9 +13,14 @@ import typer
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from dataproc.config import Config
 from dataproc.stage import Stage
 from jobs.cli import app
+from jobs.recipe import Alarms, DedupConfig
+from stages.exact_dedup import ExactDedup
+from stages.minhash_plan import MinhashDedup
 from stages.registry import STAGES
+from stages.url_dedup import UrlDedup
 
 HERE = Path(__file__).parent
 HEAD = "Written by `make docs` from the code; edit the docstrings instead.\n"
@@ -24,6 +29,19 @@ A recipe lists stages by name, with the fields that differ from the defaults: `g
 Under another name, `use` says which is meant: `english: {use: threshold, column: language_score, min: 0.8}`.
 Every stage takes `annotate: true`, which flags instead of dropping.
 """
+
+SECTIONS_INTRODUCTION = """\
+# Sections of a recipe that are no stages
+
+What they do is told in [dedup.md](dedup.md).
+"""
+SECTIONS: dict[str, type[Config]] = {
+    "dedup": DedupConfig,
+    "dedup.url": UrlDedup,
+    "dedup.exact": ExactDedup,
+    "dedup.minhash": MinhashDedup,
+    "dedup.alarms": Alarms,
+}
 
 
 def pages() -> dict[str, str]:
@@ -37,12 +55,20 @@ def _stages() -> Iterator[str]:
     for name, kind in STAGES.items():
         yield f"## {name}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n"
         yield from _contract(kind)
-        fields = {field: info for field, info in kind.model_fields.items() if field != "annotate"}
-        if fields:
-            yield "| field | default | meaning |\n|---|---|---|"
-        for field, info in fields.items():
-            yield f"| `{field}` | {_default(info)} | {_cell(info.description)} |"
-        yield f"\nMore: `{kind.__module__.replace('.', '/')}.py`.\n"
+        yield from _fields(kind)
+    yield SECTIONS_INTRODUCTION
+    for name, section in SECTIONS.items():
+        yield f"## {name}\n\n{inspect.cleandoc(section.__doc__ or '')}\n"
+        yield from _fields(section)
+
+
+def _fields(kind: type[Config]) -> Iterator[str]:
+    fields = {field: info for field, info in kind.model_fields.items() if field != "annotate"}
+    if fields:
+        yield "| field | default | meaning |\n|---|---|---|"
+    for field, info in fields.items():
+        yield f"| `{field}` | {_default(info)} | {_cell(info.description)} |"
+    yield f"\nMore: `{kind.__module__.replace('.', '/')}.py`.\n"
 
 
 def _contract(kind: type[Stage]) -> Iterator[str]:
