@@ -20,12 +20,15 @@ from pydantic_core import to_jsonable_python
 from dataproc.config import Config
 from dataproc.stage import Stage
 from jobs.cli import app
+from jobs.recipe import Alarms, DedupConfig
+from stages.exact_dedup import ExactDedup
 from stages.line_dedup import LineDedup
+from stages.minhash_plan import MinhashDedup
 from stages.registry import STAGES
 from stages.substring_dedup import SubstringDedup
+from stages.url_dedup import UrlDedup
 
 HERE = Path(__file__).parent
-STEPS: dict[str, type[Config]] = {"lines": LineDedup, "substrings": SubstringDedup}
 RESULTS = HERE.parent / "benchmarks" / "results"
 HEAD = "Written by `make docs` from the code; edit the docstrings instead.\n"
 INTRODUCTION = """\
@@ -34,11 +37,26 @@ Under another name, `use` says which is meant: `english: {use: threshold, column
 Every stage takes `annotate: true`, which flags instead of dropping.
 """
 
+SECTIONS_INTRODUCTION = """\
+# Sections of a recipe that are no stages
+
+What those of `dedup` do is told in [dedup.md](dedup.md).
+"""
+SECTIONS: dict[str, type[Config]] = {
+    "dedup": DedupConfig,
+    "dedup.url": UrlDedup,
+    "dedup.exact": ExactDedup,
+    "dedup.minhash": MinhashDedup,
+    "dedup.alarms": Alarms,
+    "lines": LineDedup,
+    "substrings": SubstringDedup,
+}
+
 
 def pages() -> dict[str, str]:
     """Return the text of each generated page by its file name."""
     return {
-        "stages.md": "\n".join([*_stages(), *_steps()]),
+        "stages.md": "\n".join(_stages()),
         "commands.md": "\n".join(_commands()),
         "performance.md": _with_figures((HERE / "performance.md").read_text(encoding="utf-8")),
     }
@@ -78,14 +96,10 @@ def _stages() -> Iterator[str]:
         yield f"## {name}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n"
         yield from _contract(kind)
         yield from _fields(kind)
-        yield f"\nMore: `{kind.__module__.replace('.', '/')}.py`.\n"
-
-
-def _steps() -> Iterator[str]:
-    for name, kind in STEPS.items():
-        yield f"## {name} (a step)\n\nWritten at the top of a recipe. {inspect.cleandoc(kind.__doc__ or '')}\n"
-        yield from _fields(kind)
-        yield f"\nMore: `{kind.__module__.replace('.', '/')}.py`.\n"
+    yield SECTIONS_INTRODUCTION
+    for name, section in SECTIONS.items():
+        yield f"## {name}\n\n{inspect.cleandoc(section.__doc__ or '')}\n"
+        yield from _fields(section)
 
 
 def _fields(kind: type[Config]) -> Iterator[str]:
@@ -94,6 +108,7 @@ def _fields(kind: type[Config]) -> Iterator[str]:
         yield "| field | default | meaning |\n|---|---|---|"
     for field, info in fields.items():
         yield f"| `{field}` | {_default(info)} | {_cell(info.description)} |"
+    yield f"\nMore: `{kind.__module__.replace('.', '/')}.py`.\n"
 
 
 def _contract(kind: type[Stage]) -> Iterator[str]:
