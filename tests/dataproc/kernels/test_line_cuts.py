@@ -41,7 +41,7 @@ def test_equals_the_oracle(values: list[str | None], drawn: list[bool]) -> None:
 def test_indentation_and_blank_lines_stay() -> None:
     assert cut([" a\n\nb\n\n  c\n"], [False, True, False]) == ["a\n\n  c"]
     assert cut(["a\n  b\nc", "d\n e"], [True, False, False, True, False]) == ["  b\nc", " e"]
-    assert cut(["a\nb"], [True]) == [""]
+    assert cut(["a\nb"], [True, True]) == [""]
 
 
 def test_paragraphs() -> None:
