@@ -16,9 +16,7 @@ from stages.gopher_repetition import GopherRepetition
 from tests.stages.rule_sets import batch
 
 SMALL, LARGE = 2 << 20, 64 << 20
-MAX_RATIO = (
-    256.0  # of CPU time for 32 times the text: larger tables miss the cache; what is quadratic takes 1,024 times
-)
+MAX_RATIO = 256.0  # of CPU time for 32 times the text, which larger tables exceed; what is quadratic takes 1,024 times
 STAGES: list[Stage] = [
     GopherRepetition(),
     GopherQuality(variant="datatrove"),
