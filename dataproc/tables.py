@@ -165,10 +165,15 @@ def read_part(
 
     Raises ShardError when it is missing or unreadable (a page's checksum among what is read), or lacks a column.
     """
-    name = part_name(dataset, part)
+    with _reading(folder, name := part_name(dataset, part)), folder.open(name) as file:
+        yield from read_groups(file, columns)
+
+
+@contextmanager
+def _reading(folder: Folder, name: str) -> Iterator[None]:
+    """Turn what a missing or unreadable part raises into a ShardError that names it."""
     try:
-        with folder.open(name) as file:
-            yield from read_groups(file, columns)
+        yield
     except FileNotFoundError as error:
         raise ShardError(
             f"{name} must exist, got no such file in {folder.url}. Run the step that writes it."
@@ -177,6 +182,52 @@ def read_part(
         raise ShardError(
             f"{name} must be a readable Parquet file, got: {error}. Run `dataproc verify` on the run."
         ) from error
+
+
+class ColumnReader:
+    """One binary column of a part, read at ascending rows: row groups without a wanted row are passed over.
+
+    Raises ShardError for a part that is missing or unreadable, or ends before a wanted row.
+    """
+
+    def __init__(self, folder: Folder, dataset: str, part: int, column: str) -> None:
+        self._folder, self._name, self._column = folder, part_name(dataset, part), column
+        with _reading(folder, self._name):
+            self._file = folder.open(self._name)
+            self._parquet = open_parquet(self._file)
+        sizes = [self._parquet.metadata.row_group(group).num_rows for group in range(self._parquet.num_row_groups)]
+        self._ends = np.cumsum(sizes, dtype=np.int64)
+        self._group, self._values = -1, pa.array([], pa.binary())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def at(self, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.bool_]) -> pa.Array:
+        """Return the values of the wanted rows (ascending), null for the others."""
+        groups = np.searchsorted(self._ends, rows, side="right")
+        starts = np.flatnonzero(np.diff(groups, prepend=-1))
+        pieces = [pa.array([], pa.binary())]
+        for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+            here = wanted[start:stop]
+            if here.any():
+                values, first = self._load(int(groups[start]))
+                pieces.append(values.take(pa.array(rows[start:stop] - first, mask=~here)))
+            else:
+                pieces.append(pa.nulls(stop - start, pa.binary()))
+        return pa.concat_arrays(pieces)
+
+    def _load(self, group: int) -> tuple[pa.Array, int]:
+        if group >= len(self._ends):
+            raise ShardError(
+                f"{self._name} must hold every row that dedup names, got {self._ends[-1] if group else 0} rows."
+                " Run `dataproc verify` on the run."
+            )
+        if group != self._group:
+            with _reading(self._folder, self._name):
+                table = self._parquet.read_row_group(group, columns=[self._column], use_threads=False)
+            self._group, self._values = group, table[self._column].combine_chunks()
+        return self._values, int(self._ends[group] - len(self._values))
 
 
 def open_parquet(file: BinaryIO) -> pq.ParquetFile:

@@ -20,6 +20,8 @@ TRACKING = frozenset(
 DEFAULT_PORTS = (80, 443)
 """Of http and https; since the scheme does not tell pages apart, neither do these."""
 
+_SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "go", "gob", "gov", "mil", "ne", "net", "nom", "or", "org"})
+
 _SESSION = re.compile(
     r"(?:jsessionid|phpsessid|aspsessionid[a-z]{8})=.*|(?:sid|sessionid|session_id)=[0-9a-z]{32}",
     re.IGNORECASE | re.DOTALL,
@@ -51,6 +53,19 @@ def ascii_host(host: str) -> str:
         return host.encode("idna").decode("ascii").lower()
     except UnicodeError:  # an empty or over-long label, or characters newer than IDNA 2003
         return quote(host.lower(), safe="[]:%", errors="replace")
+
+
+def registered_domain(host: str) -> str:
+    """Return the part of a host that is registered, by rule instead of the list of public suffixes: to count by.
+
+    Two labels, or three where the last has two letters and the one before it is a usual second level of a country.
+    Example: "a.b.example.org" -> "example.org", "www.example.co.uk" -> "example.co.uk", "192.0.2.1" -> "192.0.2.1"
+    """
+    name = quote(ascii_host(host).rstrip("."), safe="[]:%")
+    labels = name.split(".")
+    if labels[-1].isdigit() or ":" in name:
+        return name
+    return ".".join(labels[-3:] if len(labels[-1]) == 2 and len(labels) > 2 and labels[-2] in _SECOND_LEVELS else labels[-2:])
 
 
 def with_ascii_host(url: str) -> str:

@@ -22,7 +22,7 @@ from dataproc.storage import Folder
 from jobs.cuts import CUTTING
 from jobs.recipe import Recipe
 from jobs.step_flow import FAILED, Rule, StageFlow, StepFlow, Tally
-from stages.minhash_dedup import MinhashDedup
+from stages.minhash_plan import MinhashDedup
 
 STEPS = ("documents", "dedup", *CUTTING, "buckets")
 """The steps that drop, in order: each takes what the one before it kept. Those that cut are in recipes that ask."""

@@ -16,11 +16,13 @@ from dataproc.inputs import InputConfig
 from dataproc.schema import RAW
 from dataproc.stage import Stage, check_plan
 from dataproc.tokens.tokenizers import TokenizerConfig
+from jobs.dedup_scope import Scope
 from jobs.mix import load_mix
 from stages.exact_dedup import ExactDedup
 from stages.flagged import Bypass, covers
 from stages.line_dedup import LineDedup
-from stages.minhash_dedup import MinhashDedup
+from stages.minhash_plan import MinhashDedup
+from stages.places import MAX_EARLIER
 from stages.registry import STAGES
 from stages.substring_dedup import SubstringDedup
 from stages.tokenize_text import TokenizeText
@@ -82,15 +84,43 @@ class DocumentsConfig(Config):
     """How much text of a dropped document is kept for the report: none, the first 400 characters, or all."""
 
 
+class Alarms(Config):
+    """When the funnel and the report warn of dedup: nothing is done about it."""
+
+    max_dropped: float = Field(0.9, ge=0, le=1)
+    """Largest share of the documents of a source, a crawl or a registered domain, that is dropped without a word."""
+    min_docs: int = Field(1000, gt=0)
+    """Fewest documents of a source that is looked at."""
+    max_cluster: int = Field(100_000, gt=0)
+    """Most documents that one stands for without a word."""
+
+
 class DedupConfig(Config):
     """documents/ -> signatures/, dedup/: equal URLs, then equal texts, then near duplicates among what is left."""
 
     url: UrlDedup | None = None  # off by default: null in a recipe must turn off what its parent has
+    """Equal URLs; null is off, as for the next two."""
     exact: ExactDedup | None = None
+    """Equal texts."""
     minhash: MinhashDedup | None = None
-    keep: Literal["newest", "longest", "first"] = "newest"
-    """Which copy of equal or similar texts stays: last captured, longest text, or least doc_id; doc_id breaks ties.
-    Copies with fewer flags of annotating stages come before all others: the policy may drop the flagged."""
+    """Near duplicates."""
+    keep: Literal["newest", "longest", "first", "best"] = "newest"
+    """Which copy of equal or similar texts stays: last captured, longest text, least doc_id, or greatest value in
+    `best_by`; doc_id breaks ties. Copies with fewer flags of annotating stages come before all others: the policy may
+    drop the flagged."""
+    best_by: str | None = None
+    """Column of numbers of documents/ for the policy `best`: put the stage that writes it (`score`, say) into
+    documents.stages."""
+    scope: Scope = "global"
+    """Documents of different languages, or crawls (Common Crawl's id, or the first folder in an input's name), are no
+    duplicates of each other unless this is global."""
+    against: tuple[str, ...] = Field((), max_length=MAX_EARLIER)
+    """Earlier runs (their OUT), in order: what they have is dropped here. `dataproc run --against` sets it too."""
+    index: bool = False
+    """Store the leaders of bands, so that later runs can name this one in `against`: about 28 bytes for each band of a
+    document."""
+    alarms: Alarms | None = Alarms()
+    """When to warn; null is never."""
     partition_bytes: int = Field(256 << 20, gt=0)
     """Text per partition of an exchange; decides the number of intermediate parts, never the result."""
 
@@ -188,12 +218,37 @@ def check_recipe(recipe: Recipe) -> None:
             "documents.stages must write the column language, which token shards record, got no stage that does."
             " Add language_id; with `min_score: null` it drops nothing."
         )
+    _check_keep(recipe)
     _check_scores(recipe)
     if "bucket" not in recipe.policy_columns():
         raise ConfigError("policy.stages must write the column bucket, got no stage that does. Add assign_bucket.")
     _check_flags(recipe)
     recipe.tokens.stage().contract()
     load_mix(recipe.mix)
+
+
+def _check_keep(recipe: Recipe) -> None:
+    """Refuse a column to keep by that is not there, no number, or not asked for."""
+    dedup, columns = recipe.dedup, recipe.document_columns()
+    policies = [dedup.keep] if dedup.url is None else [dedup.keep, dedup.url.keep]
+    if ("best" in policies) != (dedup.best_by is not None):
+        raise ConfigError(
+            f"dedup.best_by must be given with the policy best and with no other, got {dedup.best_by} and"
+            f" {', '.join(policies)}. Set dedup.keep: best and the column."
+        )
+    if dedup.best_by is None:
+        return
+    if dedup.best_by not in columns:
+        where = "scores/, after dedup. Move its stage to documents.stages." if dedup.best_by in recipe.score_columns() else ""
+        raise ConfigError(
+            f'dedup.best_by names "{dedup.best_by}", which nobody writes before dedup'
+            + (f", got {where}" if where else f".{suggest(dedup.best_by, columns)}")
+        )
+    kind = columns[dedup.best_by]
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise ConfigError(
+            f"dedup.best_by must be a column of numbers, got {dedup.best_by} of type {kind}. Name a score."
+        )
 
 
 def _check_scores(recipe: Recipe) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataproc.shards import Dataset, Entry, library_versions
 from dataproc.tables import create_part, part_name, read_part
+from dataproc.tokens.tokenizers import Tokenizer
 from jobs.run import Run
 from stages.exact_dedup import text_hashes
-from stages.minhash_dedup import MinhashDedup, signatures
+from stages.minhash_dedup import signatures
+from stages.minhash_plan import MinhashDedup
 from stages.url_dedup import url_hashes
 
 SCHEMA = pa.schema(
@@ -21,8 +24,8 @@ SCHEMA = pa.schema(
         ("text_bytes", pa.int64()),
         ("url_hash", pa.binary()),  # xxh3_128 of the canonical URL; null without one
         ("text_hash", pa.binary()),  # xxh3_128 of the text, white space folded
-        ("minhash", pa.binary()),  # uint32 little-endian, bands x rows of them; null for a text without words
-        ("shingles", pa.binary()),  # sorted unique uint64 little-endian
+        ("minhash", pa.binary()),  # uint32 or uint64 little-endian, bands x rows of them; null for a text without words
+        ("shingles", pa.binary()),  # sorted unique uint64 little-endian; null where pairs are not verified by them
     ]
 )
 
@@ -32,9 +35,8 @@ def declare_signatures(run: Run) -> Dataset:
     minhash = run.recipe.dedup.minhash
     made_from = {
         "version": 2,
-        "shingle_size": minhash and minhash.shingle_size,
-        "hashes": minhash and [minhash.scheme, minhash.num_hashes, minhash.seed],
-        "libraries": library_versions("numba"),
+        "minhash": minhash and minhash.signed(),
+        "libraries": library_versions("numba", *_tokenizing(minhash)),
     }
     return run.dataset("signatures", made_from, ["documents"], run.num_parts)
 
@@ -45,12 +47,21 @@ def run_signatures(run: Run) -> None:
     run.fill(dataset, SignaturesTask(dataset, run.recipe.dedup.minhash))
 
 
+def _tokenizing(minhash: MinhashDedup | None) -> tuple[str, ...]:
+    """Return the libraries that decide the tokens of shingles; none for other shingles."""
+    return minhash.tokenizer.libraries() if minhash is not None and minhash.unit == "tokens" else ()
+
+
 @dataclass(frozen=True)
 class SignaturesTask:
     """Makes one part of signatures/."""
 
     dataset: Dataset
     minhash: MinhashDedup | None
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer | None:
+        return self.minhash.tokenizer.load() if self.minhash is not None and self.minhash.unit == "tokens" else None
 
     def __call__(self, part: int) -> Entry:
         """Make one part and return its entry."""
@@ -62,7 +73,7 @@ class SignaturesTask:
                 text = batch["text"]
                 size += text.nbytes
                 nothing = {column: pa.nulls(batch.num_rows, pa.binary()) for column in ("minhash", "shingles")}
-                near = nothing if self.minhash is None else signatures(text, self.minhash)
+                near = nothing if self.minhash is None else signatures(text, self.minhash, self._tokenizer)
                 sizes = pc.binary_length(text).cast(pa.int64())
                 hashes = [url_hashes(batch["url"]), text_hashes(text)]
                 columns = [batch["doc_id"], sizes, *hashes, near["minhash"], near["shingles"]]

@@ -30,6 +30,9 @@ DECISIONS = pa.schema(
 )
 """What dedup decides of a document that has duplicates; documents without any have no row."""
 
+WITH_EARLIER = DECISIONS.append(pa.field("keeper_place", pa.int64()))
+"""DECISIONS of a run with earlier ones: also where the document kept is; negative in an earlier run."""
+
 
 def lead(
     rows: Rows, keys: Sequence[str], columns: Sequence[str]
@@ -89,17 +92,18 @@ def _edges(node: npt.NDArray[np.int64], other: npt.NDArray[np.int64], keep: npt.
 
 
 class ChooseKeepers:
-    """Reducer to DECISIONS: the first row of each group is kept and stands for the sum of the group's weights.
+    """Reducer to WITH_EARLIER: the first row of each group is kept and stands for the sum of the group's weights.
 
     Rows have `group` columns, doc_id, place and weight (int64), sorted so that the best of a group comes first. Groups
-    that stand for one document give no rows; in others the one kept comes last, when its group is known.
+    that stand for one document give no rows; in others the one kept comes last, when its group is known. Nothing is
+    decided of documents of earlier runs.
     """
 
     def __init__(self, *group: str) -> None:
         self._group = list(group)
 
     def __call__(self, rows: Rows) -> Rows:
-        """Yield DECISIONS."""
+        """Yield WITH_EARLIER."""
         open_: pa.RecordBatch | None = None  # the keeper of the last group, its weight the sum so far
         for batch in rows:
             if not batch.num_rows:
@@ -112,26 +116,24 @@ class ChooseKeepers:
             # A row that opens a group ends the one before it, whose keeper comes in its stead; any other is dropped.
             closes = starts[1:]
             about = np.where(closes, first[owner[:-1]], np.arange(1, len(owner)))
-            yield _decisions(
-                joined.take(pa.array(about)),
-                joined["doc_id"].take(pa.array(first[owner[:-1]])),
-                sums[owner[:-1]],
-                closes,
-            )
+            keeper = joined.take(pa.array(first[owner[:-1]]))
+            yield _decisions(joined.take(pa.array(about)), keeper, sums[owner[:-1]], closes)
             open_ = with_columns(joined.slice(int(first[-1]), 1), {"weight": sums[-1:]})
         if open_ is not None:
-            yield _decisions(open_, open_["doc_id"], open_["weight"].to_numpy(), np.array([True]))
+            yield _decisions(open_, open_, open_["weight"].to_numpy(), np.array([True]))
 
 
 def _decisions(
-    rows: pa.RecordBatch, keeper: pa.Array, size: npt.NDArray[np.int64], is_kept: npt.NDArray[np.bool_]
+    rows: pa.RecordBatch, keeper: pa.RecordBatch, size: npt.NDArray[np.int64], is_kept: npt.NDArray[np.bool_]
 ) -> pa.RecordBatch:
-    """Return DECISIONS about the rows, less those kept that stand for one document."""
+    """Return WITH_EARLIER about the rows, less those kept that stand for one document, and those of earlier runs."""
     kept = pa.array(is_kept)
     columns = [
         rows["place"],
         rows["doc_id"],
-        pc.if_else(kept, pa.scalar(None, pa.binary()), keeper),
+        pc.if_else(kept, pa.scalar(None, pa.binary()), keeper["doc_id"]),
         pa.array(size, mask=~is_kept),
+        pc.if_else(kept, pa.scalar(None, pa.int64()), keeper["place"]),
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=DECISIONS).filter(pa.array(~is_kept | (size > 1)))
+    told = (~is_kept | (size > 1)) & (rows["place"].to_numpy() >= 0)
+    return pa.RecordBatch.from_arrays(columns, schema=WITH_EARLIER).filter(pa.array(told))

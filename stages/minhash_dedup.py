@@ -1,68 +1,66 @@
-"""Near duplicates: MinHash over word shingles, banded, each candidate pair verified by its true Jaccard.
+"""Near duplicates: MinHash over shingles, banded, each candidate pair verified by its true Jaccard.
 
 Inside a band the least doc_id leads and every other member is compared with it; members that fail go to the band's next
 round, led by the least of the rest. So a band costs a linear number of pairs, however large, and none is skipped.
+Documents of earlier runs lead before all of this run: in round k a band is led by its k-th leader of each earlier run,
+and by its own least only when there is none.
 Sources: Broder 1997; 14 x 8 bands over 5-word shingles: Penedo et al. 2024 (FineWeb), section 3.4. Signatures are
-datasketch 2's `affine32` on the kernel's shingle hashes.
+datasketch 2's on the kernel's shingle hashes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field
+import pyarrow.compute as pc
 
-from dataproc.config import Config
 from dataproc.exchange import Rows
 from dataproc.stage import with_columns
 from dataproc.storage import Folder
-from dataproc.tables import read_part
-from stages.clusters import lead
+from dataproc.tokens.tokenizers import Tokenizer
+from stages.clusters import group_starts, lead
+from stages.minhash_plan import MinhashDedup
+from stages.places import SketchReader
+
+Sets = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]
+"""(values, offsets): set k is values[offsets[k]:offsets[k + 1]], ascending, each value once."""
 
 
-class MinhashDedup(Config):
-    """Keep one of each cluster of documents that are linked by pairs with Jaccard of at least `min_jaccard`."""
+def shingles(texts: pa.Array, config: MinhashDedup, tokenizer: Tokenizer | None = None) -> Sets:
+    """Return the shingle hashes of each text, in the unit that the config names; tokens need the tokenizer."""
+    from dataproc.kernels.shingles import character_shingles, shingle_hashes, token_shingles
 
-    num_bands: int = Field(14, gt=0)
-    rows_per_band: int = Field(8, gt=0)
-    shingle_size: int = Field(5, gt=0)
-    """Words in a shingle."""
-    min_jaccard: float = Field(0.8, ge=0, le=1)
-    """Least true Jaccard of the shingle sets of a verified pair."""
-    max_rounds: int = Field(8, gt=0)
-    """Rounds of leading in a band; members left after the last are counted and reported."""
-    seed: int = Field(1, ge=0, lt=1 << 32)
-    """Of the permutations; 1 is datasketch's default."""
-    scheme: Literal["affine32"] = "affine32"
-
-    @property
-    def num_hashes(self) -> int:
-        """Return the length of a signature."""
-        return self.num_bands * self.rows_per_band
+    if config.unit == "words":
+        return shingle_hashes(texts, config.shingle_size)
+    if config.unit == "characters":
+        return character_shingles(texts, config.shingle_size)
+    assert tokenizer is not None
+    return token_shingles(*tokenizer.encode_batch(texts), config.shingle_size)
 
 
-def signatures(texts: pa.Array, config: MinhashDedup) -> dict[str, pa.Array]:
-    """Return `minhash` (num_hashes uint32) and `shingles` (sorted unique uint64), both binary, little-endian.
+def signatures(texts: pa.Array, config: MinhashDedup, tokenizer: Tokenizer | None = None) -> dict[str, pa.Array]:
+    """Return `minhash` (num_hashes uint32 or uint64) and `shingles` (sorted unique uint64), binary, little-endian.
 
-    A text without words has an empty shingle set and null signature: it is in no band.
+    A text without a shingle has null signature: it is in no band. `shingles` is null where pairs are not verified by
+    it: it is the largest column of the sidecar.
     """
     from dataproc.kernels.minhash import minhash_signatures
-    from dataproc.kernels.shingles import shingle_hashes
 
-    hashes, offsets = shingle_hashes(texts, config.shingle_size)
-    signature = minhash_signatures(hashes, offsets, config.num_hashes, config.seed)
+    hashes, offsets = shingles(texts, config, tokenizer)
+    signature = minhash_signatures(hashes, offsets, config.num_hashes, config.seed, config.scheme)
     empty = offsets[1:] == offsets[:-1]
-    rows = pa.array(np.arange(len(texts) + 1, dtype=np.int32) * (config.num_hashes * 4))
+    rows = pa.array(np.arange(len(texts) + 1, dtype=np.int32) * (config.num_hashes * signature.itemsize))
     minhash = pa.Array.from_buffers(
         pa.binary(), len(texts), [None, rows.buffers()[1], pa.py_buffer(signature.tobytes())]
     )
+    stored = config.verification == "jaccard"
     return {
-        "minhash": pa.compute.if_else(pa.array(empty), pa.scalar(None, pa.binary()), minhash),
-        "shingles": lists_to_binary(hashes, offsets),
+        "minhash": pc.if_else(pa.array(empty), pa.scalar(None, pa.binary()), minhash),
+        "shingles": lists_to_binary(hashes, offsets) if stored else pa.nulls(len(texts), pa.binary()),
     }
 
 
@@ -74,15 +72,21 @@ def lists_to_binary(values: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int6
     )
 
 
-def binary_to_lists(column: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+def binary_to_lists(column: pa.Array) -> Sets:
     """Undo `lists_to_binary`; nulls are empty lists."""
-    column = pa.compute.fill_null(column, b"")
+    column = pc.fill_null(column, b"")
     offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1].astype(
         np.int64
     )
     data = column.buffers()[2]
     values = np.frombuffer(data if data is not None else b"", np.uint8)[offsets[0] : offsets[-1]].view(np.uint64)
     return values, (offsets - offsets[0]) // 8
+
+
+def _to_matrix(column: pa.Array, config: MinhashDedup) -> npt.NDArray[np.unsignedinteger]:
+    """Return signatures without nulls as [N, num_hashes]."""
+    kind = np.dtype("<u4") if config.scheme == "affine32" else np.dtype("<u8")
+    return np.frombuffer(b"".join(column.to_pylist()), kind).reshape(len(column), config.num_hashes)
 
 
 BANDS = pa.schema(
@@ -94,24 +98,31 @@ BANDS = pa.schema(
         ("place", pa.int64()),
     ]
 )
-"""One row for each band of each document; `place` is part << 32 | row."""
+"""One row for each band of each document; see `stages.places`."""
+
+CLAIMS = pa.schema([("run", pa.int32()), ("open", pa.bool_())])
+"""What a row of BANDS also says where there are earlier runs: -128 + run of an earlier leader, 0 for a document of this
+run; and whether it still is to be led, or has been linked to one of the leaders of the round before."""
 
 CANDIDATES = pa.schema([("a", pa.binary()), ("a_place", pa.int64()), *list(BANDS)[1:]])
-"""A pair to verify: the band's leader `a` and the member `doc_id`."""
+"""A pair to verify: a leader `a` of the band and the member `doc_id`."""
 
 
 def band_rows(batch: pa.RecordBatch, config: MinhashDedup) -> Iterator[pa.RecordBatch]:
-    """Yield rows (band, key, doc_id, place) of documents with minhash, doc_id, place; no partition yet."""
+    """Yield rows (band, key, doc_id, place) of documents with minhash, doc_id, place, `salt`; no partition yet.
+
+    `salt` (int64) keeps documents apart that are not to meet; 0 changes no key.
+    """
     from dataproc.kernels.minhash import band_keys
 
-    batch = batch.filter(pa.compute.is_valid(batch["minhash"]))
-    data = np.frombuffer(b"".join(batch["minhash"].to_pylist()), np.uint32).reshape(batch.num_rows, config.num_hashes)
-    keys = band_keys(data, config.num_bands, config.rows_per_band)
+    batch = batch.filter(pc.is_valid(batch["minhash"]))
+    keys = band_keys(_to_matrix(batch["minhash"], config), config.num_bands, config.rows_per_band)
+    salt = batch["salt"].to_numpy()
     for band in range(config.num_bands):
         yield pa.RecordBatch.from_arrays(
             [
                 pa.array(np.full(batch.num_rows, band, np.int32)),
-                pa.array(np.ascontiguousarray(keys[:, band])),
+                pa.array(keys[:, band] ^ salt),
                 batch["doc_id"],
                 batch["place"],
             ],
@@ -119,75 +130,110 @@ def band_rows(batch: pa.RecordBatch, config: MinhashDedup) -> Iterator[pa.Record
         )
 
 
-def pair_with_leader(rows: Rows) -> Rows:
-    """Reduce band rows sorted by (band, key, doc_id) to CANDIDATES: each member with the least doc_id of its band."""
-    for batch, leaders, starts in lead(rows, ["band", "key"], ["doc_id", "place"]):
-        members = pa.array(~starts)
-        pairs = with_columns(batch, {"a": leaders["doc_id"], "a_place": leaders["place"]})
-        yield pairs.select(CANDIDATES.names).filter(members)
+class PairWithLeaders:
+    """Reducer from band rows to CANDIDATES, each member with each leader of its band; other columns are the member's.
+
+    Rows are sorted by band and key, by `run` where they have it, and then so that the best to lead comes first. The
+    documents of earlier runs lead, all of them; in a band without any, its first row does. With `leaders`, each of
+    these also comes as a pair with itself: what later runs are to be led by.
+    """
+
+    def __init__(self, *, leaders: bool = False) -> None:
+        self._leaders = leaders
+
+    def __call__(self, rows: Rows) -> Rows:
+        """Yield CANDIDATES."""
+        carried: pa.RecordBatch | None = None  # what leads the last group
+        for batch in _still_open(rows):
+            if not batch.num_rows:
+                continue
+            joined = batch if carried is None else pa.concat_batches([carried, batch])
+            starts = group_starts(joined, ["band", "key"])
+            group = np.cumsum(starts) - 1
+            leads = starts | _is_earlier(joined)
+            new = np.arange(joined.num_rows) >= (0 if carried is None else carried.num_rows)
+            if self._leaders:
+                own = np.flatnonzero(starts & ~_is_earlier(joined) & new)
+                yield _pairs(joined, own, own)
+            leader, member = np.flatnonzero(leads), np.flatnonzero(~leads & new)
+            count = np.bincount(group[leader])  # of leaders, per group
+            times = count[group[member]]
+            before = np.cumsum(times) - times  # pairs of the members before
+            nth = np.arange(times.sum()) - np.repeat(before, times)
+            first = np.cumsum(count) - count
+            yield _pairs(joined, leader[np.repeat(first[group[member]], times) + nth], np.repeat(member, times))
+            carried = joined.take(pa.array(leader[group[leader] == group[-1]]))
 
 
-class AttachShingles:
-    """Adds the member's `shingles` to the first row of each pair; candidates sorted by (place, a_place, band).
+def _is_earlier(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    if "run" not in batch.schema.names:
+        return np.zeros(batch.num_rows, dtype=bool)
+    return np.asarray(batch["run"].to_numpy() < 0)
+
+
+def _pairs(batch: pa.RecordBatch, leader: npt.NDArray[np.int64], member: npt.NDArray[np.int64]) -> pa.RecordBatch:
+    leaders, members = batch.select(["doc_id", "place"]).take(pa.array(leader)), batch.take(pa.array(member))
+    return with_columns(members, {"a": leaders["doc_id"], "a_place": leaders["place"]})
+
+
+def _still_open(rows: Rows) -> Rows:
+    """Yield earlier leaders, and each document of this run once if none of its rows in the band says it is linked.
+
+    Rows have `open` where that is to be asked, and are sorted by it last: false comes first.
+    """
+    for batch in rows:
+        if "open" in batch.schema.names:
+            yield from _first_open(chain([batch], rows))
+        else:
+            yield batch
+
+
+def _first_open(rows: Rows) -> Rows:
+    for batch, _, starts in lead(rows, ["band", "key", "run", "doc_id"], []):
+        yield batch.filter(pc.and_(batch["open"], pa.array(starts)))
+
+
+class AttachSketch:
+    """Adds the member's `sketch` to the first row of each pair; candidates sorted by (place, a_place, band).
 
     The partition is the member's part, so its signatures are read in order beside the rows; other rows of a pair get
     null.
     """
 
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
+    def __init__(self, folder: Folder, column: str) -> None:
+        self._folder, self._column = folder, column
 
     def __call__(self, rows: Rows) -> Rows:
         """Yield the rows with the column added."""
-        reader: _PlaceReader | None = None
-        for batch, _, starts in lead(rows, ["place", "a_place"], []):
-            reader = reader or _PlaceReader(self._folder, batch["place"][0].as_py() >> 32)
-            yield with_columns(batch, {"shingles": reader.shingles(batch["place"].to_numpy(), starts)})
+        with SketchReader(self._folder, (), self._column) as reader:
+            for batch, _, starts in lead(rows, ["place", "a_place"], []):
+                yield with_columns(batch, {"sketch": reader.at(batch["place"].to_numpy(), starts)})
 
 
 class Verify:
-    """Adds the true `jaccard` to every row of a pair; shingled candidates sorted by (a_place, place, band)."""
+    """Adds `jaccard`, true or estimated, to every row of a pair; rows with sketch sorted by (a_place, place, band)."""
 
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
+    def __init__(self, folder: Folder, earlier: Sequence[Folder], config: MinhashDedup) -> None:
+        self._folder, self._earlier, self._config = folder, tuple(earlier), config
 
     def __call__(self, rows: Rows) -> Rows:
         """Yield the rows with the column added."""
-        from dataproc.kernels.jaccard import jaccard_pairs
-
-        reader: _PlaceReader | None = None
         last = 0.0
-        for batch, _, starts in lead(rows, ["a_place", "place"], []):
-            reader = reader or _PlaceReader(self._folder, batch["a_place"][0].as_py() >> 32)
-            first = np.flatnonzero(starts)
-            a_values, a_offsets = binary_to_lists(reader.shingles(batch["a_place"].to_numpy(), starts))
-            b_values, b_offsets = binary_to_lists(batch["shingles"])
-            measured = jaccard_pairs(a_values, a_offsets, b_values, b_offsets)[first]
-            owner = np.cumsum(starts)  # 0 = the pair carried over from the last batch
-            jaccard = np.concatenate([[last], measured])[owner]
-            last = float(jaccard[-1])
-            yield with_columns(batch.drop_columns(["shingles"]), {"jaccard": jaccard, "first": starts})
+        with SketchReader(self._folder, self._earlier, self._config.sketch) as reader:
+            for batch, _, starts in lead(rows, ["a_place", "place"], []):
+                first = pa.array(np.flatnonzero(starts))
+                leaders = reader.at(batch["a_place"].to_numpy(), starts)
+                measured = similarity(leaders.take(first), batch["sketch"].take(first), self._config)
+                owner = np.cumsum(starts)  # 0 = the pair carried over from the last batch
+                jaccard = np.concatenate([[last], measured])[owner]
+                last = float(jaccard[-1])
+                yield with_columns(batch.drop_columns(["sketch"]), {"jaccard": jaccard, "first": starts})
 
 
-class _PlaceReader:
-    """Reads `shingles` of one part of signatures/ at ascending rows, one row group in memory at a time."""
+def similarity(a: pa.Array, b: pa.Array, config: MinhashDedup) -> npt.NDArray[np.float64]:
+    """Return the Jaccard of each pair of sketches, float64 [N]: true for shingles, estimated for signatures."""
+    from dataproc.kernels.jaccard import jaccard_pairs
 
-    def __init__(self, folder: Folder, part: int) -> None:
-        self._groups = read_part(folder, "signatures", part, ["shingles"])
-        self._start = self._stop = 0
-        self._group: pa.Array = pa.array([], pa.binary())
-
-    def shingles(self, places: npt.NDArray[np.int64], wanted: npt.NDArray[np.bool_]) -> pa.Array:
-        """Return the shingles at the wanted places (ascending), null elsewhere."""
-        rows = places & 0xFFFFFFFF
-        pieces: list[pa.Array] = []
-        done = 0
-        while done < len(rows):
-            while rows[done] >= self._stop:
-                self._group = next(self._groups)["shingles"]
-                self._start, self._stop = self._stop, self._stop + len(self._group)
-            stop = int(np.searchsorted(rows, self._stop))
-            index = pa.array(rows[done:stop] - self._start, mask=~wanted[done:stop])
-            pieces.append(self._group.take(index))
-            done = stop
-        return pa.concat_arrays(pieces)
+    if config.verification == "signature":
+        return np.asarray((_to_matrix(a, config) == _to_matrix(b, config)).mean(axis=1))
+    return jaccard_pairs(*binary_to_lists(a), *binary_to_lists(b))

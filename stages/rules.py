@@ -49,12 +49,14 @@ def drop_by_language(
         drops.above(rule, values, of_row)
 
 
-def filled(values: Any, variants: Mapping[str, Mapping[str, Any]], default: str) -> Any:
+def filled(values: Any, variants: Mapping[str, Mapping[str, Any]], default: str, key: str = "variant") -> Any:
     """Return the config values with those of the variant they name where they say nothing; for "before" validators.
+
+    `key` is the field that names the variant.
 
     Example: filled({"variant": "b", "x": 1}, {"a": {}, "b": {"x": 2, "y": 3}}, "a") == {"variant": "b", "x": 1, "y": 3}
     """
     if not isinstance(values, Mapping):
         return values
-    variant = values.get("variant", default)
+    variant = values.get(key, default)
     return {**(variants.get(variant, {}) if isinstance(variant, str) else {}), **values}

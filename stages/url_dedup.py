@@ -18,8 +18,9 @@ from dataproc.urls import canonical_url
 class UrlDedup(Config):
     """Keep one of the documents whose URLs are equal in canonical form, see `dataproc.urls`; without a URL all stay."""
 
-    keep: Literal["newest", "longest", "first"] = "newest"
-    """Which one stays: last captured, longest text, or least doc_id; fewest flags come first, doc_id breaks ties."""
+    keep: Literal["newest", "longest", "first", "best"] = "newest"
+    """Which one stays: last captured, longest text, least doc_id, or greatest value in `best_by` of dedup; fewest flags
+    come first, doc_id breaks ties."""
 
 
 def url_hashes(urls: pa.Array) -> pa.Array:

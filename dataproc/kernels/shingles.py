@@ -1,8 +1,10 @@
-"""Sets of word n-grams, as hashes: what near-duplicate detection compares.
+"""Sets of n-grams of words, characters or tokens, as hashes: what near-duplicate detection compares.
 
-The hash of a shingle is the XXH64 of its folded words joined by single spaces; a folded word is the word in simple
-case folding without format characters. So case, spacing, punctuation and the kind of quote or hyphen don't tell two
-texts apart. A text shorter than n words is one shingle of all its words; one without words has none.
+Words: the hash of a shingle is the XXH64 of its folded words joined by single spaces; a folded word is the word in
+simple case folding without format characters. So case, spacing, punctuation and the kind of quote or hyphen don't tell
+two texts apart. Characters: the XXH64 of n code points of the folded text, each run of white space one space, none at
+the ends; punctuation counts. Tokens: the XXH64 of n ids as little-endian uint32; all that the tokenizer sees counts.
+A text shorter than n is one shingle of all it has; one without words, characters or tokens has none.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataproc.kernels.buffers import frozen
-from dataproc.kernels.char_classes import FORMAT, tables
+from dataproc.kernels.buffers import frozen, text_buffers
+from dataproc.kernels.char_classes import FORMAT, SPACE, tables
 from dataproc.kernels.hashing import hash_bytes
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.sorting import sort_hashes
@@ -33,6 +35,34 @@ def shingle_hashes(text: pa.Array, size: int = 5) -> tuple[npt.NDArray[np.uint64
     classes, fold = tables()
     count = _shingles(*words, classes, fold, size, out, offsets)
     return out[:count], offsets
+
+
+def character_shingles(text: pa.Array, size: int = 24) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return the shingles of `size` characters of each document, as `shingle_hashes` does those of words.
+
+    Example: " Ab  C" with size 3 has two: the hashes of "ab " and of "b c".
+    """
+    if size < 1:
+        raise ValueError(f"character_shingles.size must be at least 1, got {size}.")
+    data, rows = text_buffers(text)
+    out, offsets = np.empty(int(rows[-1] - rows[0]), np.uint64), np.empty(len(rows), np.int64)
+    count = _character_shingles(data, rows, *tables(), size, out, offsets)
+    return out[:count], offsets
+
+
+def token_shingles(
+    ids: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64], size: int = 5
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return the shingles of `size` token ids of each document, as `shingle_hashes` does those of words.
+
+    Document k has the tokens ids[offsets[k]:offsets[k + 1]]. Example: ids 7 8 7 8 7 with size 2 have two shingles.
+    """
+    if size < 1:
+        raise ValueError(f"token_shingles.size must be at least 1, got {size}.")
+    data = np.ascontiguousarray(ids, np.dtype("<u4")).view(np.uint8)
+    out, rows = np.empty(len(ids), np.uint64), np.empty(len(offsets), np.int64)
+    count = _token_shingles(frozen(data), frozen(offsets), size, out, rows)
+    return out[:count], rows
 
 
 def word_hashes(words: Words) -> npt.NDArray[np.uint64]:
@@ -114,13 +144,96 @@ def _shingles(
             if len(found) > len(spare):
                 spare, buckets = np.empty(len(found), np.uint64), np.empty(2 * len(found) + 2, np.int64)
             sort_hashes(found, spare, buckets)
-            last = count
-            count += 1
-            for hashed in found[1:]:
-                if hashed != out[last]:
-                    last += 1
-                    out[last] = hashed
-            count = last + 1
+            count = _each_once(out, count, found)
+        offsets[row + 1] = count
+    return count
+
+
+@kernel
+def _each_once(out: npt.NDArray[np.uint64], start: int, found: npt.NDArray[np.uint64]) -> int:
+    """Move each value of `found`, ascending and lying at out[start:], to the front of its place; return the end."""
+    last = start
+    for hashed in found[1:]:
+        if hashed != out[last]:
+            last += 1
+            out[last] = hashed
+    return last + 1
+
+
+@kernel
+def _windows(
+    data: npt.NDArray[np.uint8],
+    places: npt.NDArray[np.int64],
+    num_items: int,
+    size: int,
+    out: npt.NDArray[np.uint64],
+    start: int,
+) -> int:
+    """Hash each window of `size` items, item i being data[places[i]:places[i + 1]], into out[start:]; return the end."""
+    length = min(size, num_items)
+    found = out[start : start + num_items - length + 1]
+    for item in range(len(found)):
+        found[item] = hash_bytes(data, places[item], places[item + length], np.uint64(0))
+    sort_hashes(found, np.empty(len(found), np.uint64), np.empty(2 * len(found) + 2, np.int64))
+    return _each_once(out, start, found)
+
+
+@kernel
+def _character_shingles(
+    data: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.uint8],
+    fold: npt.NDArray[np.int32],
+    size: int,
+    out: npt.NDArray[np.uint64],
+    offsets: npt.NDArray[np.int64],
+) -> int:
+    count = 0
+    offsets[0] = 0
+    folded, places = np.empty(0, np.uint8), np.empty(0, np.int64)
+    for row in range(len(rows) - 1):
+        at, stop = rows[row], rows[row + 1]
+        room = 3 * (stop - at) + 2  # a byte that is not UTF-8 becomes three
+        if room > len(folded):
+            folded, places = np.empty(room, np.uint8), np.empty(room, np.int64)
+        end = chars = 0
+        space = False  # is one due before the next character?
+        while at < stop:
+            code, after = byte_at(data, at), at + 1
+            if code >= 0x80:
+                code, after = decode(data, at, stop)
+            at = after
+            kind = classes[code]
+            if kind == SPACE:
+                space = chars > 0
+            elif kind != FORMAT:
+                if space:
+                    places[chars], folded[end] = end, 32
+                    chars, end, space = chars + 1, end + 1, False
+                places[chars] = end
+                chars += 1
+                end = encode(fold[code] if code < len(fold) else code, folded, end)
+        if chars > 0:
+            places[chars] = end
+            count = _windows(folded, places, chars, size, out, count)
+        offsets[row + 1] = count
+    return count
+
+
+@kernel
+def _token_shingles(
+    data: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    size: int,
+    out: npt.NDArray[np.uint64],
+    offsets: npt.NDArray[np.int64],
+) -> int:
+    count = 0
+    offsets[0] = 0
+    for row in range(len(rows) - 1):
+        if rows[row + 1] > rows[row]:
+            places = np.arange(rows[row], rows[row + 1] + 1) * 4
+            count = _windows(data, places, len(places) - 1, size, out, count)
         offsets[row + 1] = count
     return count
 
