@@ -65,7 +65,9 @@ def registered_domain(host: str) -> str:
     labels = name.split(".")
     if labels[-1].isdigit() or ":" in name:
         return name
-    return ".".join(labels[-3:] if len(labels[-1]) == 2 and len(labels) > 2 and labels[-2] in _SECOND_LEVELS else labels[-2:])
+    return ".".join(
+        labels[-3:] if len(labels[-1]) == 2 and len(labels) > 2 and labels[-2] in _SECOND_LEVELS else labels[-2:]
+    )
 
 
 def with_ascii_host(url: str) -> str:

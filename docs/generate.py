@@ -20,12 +20,24 @@ from pydantic_core import to_jsonable_python
 from dataproc.config import Config
 from dataproc.stage import Stage
 from jobs.cli import app
+from jobs.recipe import Alarms, DedupConfig
+from stages.exact_dedup import ExactDedup
 from stages.line_dedup import LineDedup
+from stages.minhash_plan import MinhashDedup
 from stages.registry import STAGES
 from stages.substring_dedup import SubstringDedup
+from stages.url_dedup import UrlDedup
 
 HERE = Path(__file__).parent
-STEPS: dict[str, type[Config]] = {"lines": LineDedup, "substrings": SubstringDedup}
+STEPS: dict[str, type[Config]] = {
+    "dedup": DedupConfig,
+    "dedup.url": UrlDedup,
+    "dedup.exact": ExactDedup,
+    "dedup.minhash": MinhashDedup,
+    "dedup.alarms": Alarms,
+    "lines": LineDedup,
+    "substrings": SubstringDedup,
+}
 RESULTS = HERE.parent / "benchmarks" / "results"
 HEAD = "Written by `make docs` from the code; edit the docstrings instead.\n"
 INTRODUCTION = """\

@@ -93,13 +93,21 @@ def run(
     reuse: Annotated[
         str | None, typer.Option(metavar="RUN", help="Take finished datasets with equal fingerprints from another run.")
     ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Drop what a finished run with `dedup.index: true` has; for several, once each, oldest first.",
+        ),
+    ] = None,
 ) -> None:
     """Run a recipe on a crawl: documents, dedup, scores, tokens, mixture, report."""
     from dataproc.storage import Folder
     from jobs.pipeline import Order
-    from jobs.recipe import load_recipe
+    from jobs.recipe import load_recipe, with_against
 
-    order = Order(crawl, load_recipe(recipe), recipe, limit, limit_docs, root)
+    loaded = load_recipe(recipe)
+    order = Order(crawl, with_against(loaded, against) if against else loaded, recipe, limit, limit_docs, root)
     _run(order, Folder(out or order.default_out()), engine, workers, redo, reuse)
 
 

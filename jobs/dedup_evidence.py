@@ -1,7 +1,7 @@
 """What dedup knows of one document: who was kept in its stead, its cluster, and the verified pairs that link them.
 
 Read from the evidence that dedup leaves behind: the groups (who stands for whom) and the edges (which pairs met in a
-band, and their true Jaccard). A duplicate by URL may point to an exact duplicate, and that to a near one, so the way to
+band, and their Jaccard). A duplicate by URL may point to an exact duplicate, and that to a near one, so the way to
 the one kept can have three hops.
 """
 
@@ -27,12 +27,17 @@ MAX_HOPS = 8
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair that met in a band and was compared: `linked` says whether its true Jaccard was enough."""
+    """A pair that met in a band: `linked` says whether its Jaccard was enough; None is not measured, and enough."""
 
     a: bytes
     b: bytes
-    jaccard: float
+    jaccard: float | None
     linked: bool
+
+    @property
+    def unlikeness(self) -> float:
+        """Return what to sort by, most alike first."""
+        return 0.0 if self.jaccard is None else -self.jaccard
 
 
 @dataclass
@@ -40,7 +45,8 @@ class Evidence:
     """What dedup says of one document."""
 
     keepers: list[tuple[bytes, int, str]] = field(default_factory=list)
-    """(doc_id, place, reason) of the document kept in its stead, of the one kept in that one's stead, and so on."""
+    """(doc_id, place, reason) of the document kept in its stead, of the one kept in that one's, and so on; one of an
+    earlier run has a negative place and ends the list."""
     members: list[tuple[bytes, int, str]] = field(default_factory=list)
     """(doc_id, place, reason) of the other documents of its cluster; the one kept comes first, with no reason."""
     pairs: list[Pair] = field(default_factory=list)
@@ -71,7 +77,9 @@ def read_evidence(folder: Folder, doc_id: bytes, place: int) -> Evidence:
         nodes = {keeper_place, place, *near.values()}
         pairs = _pairs(folder, nodes if len(nodes) <= MAX_LINKED else {place}, minhash["min_jaccard"])
         start = [doc_id, *(one for one, _, reason in evidence.keepers if reason != "dedup.minhash")][-1]
-        evidence.pairs = sorted((pair for pair in pairs if doc_id in (pair.a, pair.b)), key=lambda pair: -pair.jaccard)
+        evidence.pairs = sorted(
+            (pair for pair in pairs if doc_id in (pair.a, pair.b)), key=lambda pair: pair.unlikeness
+        )
         evidence.links = _way([pair for pair in pairs if pair.linked], start, keeper)
     return evidence
 
@@ -86,7 +94,11 @@ def _keepers(folder: Folder, doc_id: bytes, place: int) -> Iterator[tuple[bytes,
             )
         if row["duplicate_of"] is None:
             return
-        doc_id, reason = row["duplicate_of"], row["dedup_reason"]
+        dropped, doc_id, reason = doc_id, row["duplicate_of"], row["dedup_reason"]
+        if row.get("duplicate_run") is not None:
+            (found,) = _found(folder, GROUPS[reason], "doc_id", [dropped], ["keeper_place"])
+            yield doc_id, found["keeper_place"], reason
+            return
         place = _decided(folder, reason, "doc_id", [doc_id])[doc_id]
         yield doc_id, place, reason
 
@@ -101,20 +113,25 @@ def _decided(folder: Folder, reason: str, column: str, ids: Sequence[bytes]) -> 
 def _pairs(folder: Folder, nodes: Collection[int], min_jaccard: float) -> list[Pair]:
     """Return the pairs, of all rounds, that one of the places is in."""
     pairs: dict[tuple[bytes, bytes], Pair] = {}
-    for dataset in _rounds(folder):
+    for dataset, measured in _rounds(folder):
         for column in ("a_place", "place"):
-            for row in _found(folder, dataset, column, list(nodes), ["a", "doc_id", "jaccard", "first"]):
-                if row["first"]:
-                    pair = Pair(row["a"], row["doc_id"], row["jaccard"], row["jaccard"] >= min_jaccard)
-                    pairs[pair.a, pair.b] = pair
+            wanted = ["a", "doc_id", *(["jaccard"] if measured else [])]
+            for row in _found(folder, dataset, column, list(nodes), wanted):
+                jaccard = row["jaccard"] if measured else None
+                pair = Pair(row["a"], row["doc_id"], jaccard, jaccard is None or jaccard >= min_jaccard)
+                pairs[pair.a, pair.b] = pair
     return list(pairs.values())
 
 
-def _rounds(folder: Folder) -> Iterator[str]:
-    number = 0
-    while read_description(folder, dataset := f"dedup/round-{number}/edges") is not None:
-        yield dataset
-        number += 1
+def _rounds(folder: Folder) -> Iterator[tuple[str, bool]]:
+    """Yield the datasets of pairs, and whether their pairs were measured."""
+    if read_description(folder, "dedup/round-0/edges") is None:
+        yield "dedup/round-0/candidates", False
+    for where in ("dedup", "dedup/keepers"):
+        number = 0
+        while read_description(folder, dataset := f"{where}/round-{number}/edges") is not None:
+            yield dataset, True
+            number += 1
 
 
 def _found(
@@ -137,7 +154,7 @@ def _way(pairs: Sequence[Pair], start: bytes, end: bytes) -> list[Pair]:
     came: dict[bytes, Pair | None] = {start: None}
     queue = deque([start])
     while queue and end not in came:
-        for pair in sorted(neighbours.get(queue.popleft(), ()), key=lambda pair: -pair.jaccard):
+        for pair in sorted(neighbours.get(queue.popleft(), ()), key=lambda pair: pair.unlikeness):
             if pair.b not in came:
                 came[pair.b] = pair
                 queue.append(pair.b)

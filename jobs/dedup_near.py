@@ -123,9 +123,7 @@ class NearDedup:
             self.run.regroup(large, _exchange(large, source, spread, by_node, large_star, sink), units)
             down = StarEdges(folder, large.name, self.partitions, both_ways=False)
             sink = PartSink(small, EDGES, _digest_edges)
-            self.run.regroup(
-                small, _exchange(small, down, spread, by_node, small_star, sink), range(self.partitions)
-            )
+            self.run.regroup(small, _exchange(small, down, spread, by_node, small_star, sink), range(self.partitions))
             digest = sum((Counter(entry.counters) for entry in small.entries()), Counter[str]())
             if digest == before or not digest:
                 return small.name
@@ -165,7 +163,7 @@ class NearDedup:
 
 
 class _Rounds:
-    """Rounds of leading and verifying below one name, whose rows carry `extra` columns that they are led in order of."""
+    """Rounds of leading and verifying below one name; the `extra` columns of their rows say who leads first."""
 
     def __init__(self, near: NearDedup, prefix: str, extra: pa.Schema) -> None:
         self._near, self._prefix, self._extra = near, prefix, extra

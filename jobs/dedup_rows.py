@@ -351,7 +351,7 @@ def _both_ways(node: npt.NDArray[np.int64], other: npt.NDArray[np.int64], partit
 
 @dataclass(frozen=True)
 class Members:
-    """(place, root) of every document of this run in a component, from its stars; a root may come from several parts."""
+    """(place, root) of each document of this run in a component, from its stars; a root may come from several parts."""
 
     folder: Folder
     stars: str

@@ -26,7 +26,7 @@ _COMMON_CRAWL = re.compile(r"CC-[A-Z]+-\d{4}-\d{2}")
 def crawl_of(name: str) -> str:
     """Return the crawl that an input is of: a Common Crawl id in its name, else its first folder.
 
-    Example: "crawl-data/CC-MAIN-2024-51/segments/1/a.warc.gz" -> "CC-MAIN-2024-51", "may/a.jsonl" -> "may", "a.jsonl" -> ""
+    Example: "crawl-data/CC-MAIN-2024-51/segments/1/a.warc.gz" -> "CC-MAIN-2024-51", "may/a.jsonl" -> "may", "b" -> ""
     """
     found = _COMMON_CRAWL.search(name)
     return found[0] if found else name.partition("/")[0] if "/" in name else ""

@@ -39,7 +39,7 @@ SIDECAR = pa.schema(
 
 
 EARLIER_SIDECAR = SIDECAR.append(pa.field("duplicate_run", pa.string()))
-"""SIDECAR of a run with earlier ones: also the fingerprint of the dedup/ that holds `duplicate_of`, null for this one."""
+"""SIDECAR of a run with earlier ones: also the fingerprint of the dedup/ that has `duplicate_of`, null for this run."""
 
 LEADERS = pa.schema([column for column in BANDS if column.name != "partition"])
 """A document of this run that led its band in a round: what later runs compare theirs with."""
@@ -47,7 +47,7 @@ LEADERS = pa.schema([column for column in BANDS if column.name != "partition"])
 
 @dataclass(frozen=True)
 class LeadersSink:
-    """Stores pairs with a leader as candidates, and apart from them, as an index, the leaders paired with themselves."""
+    """Stores pairs with a leader as candidates; leaders paired with themselves apart from them, as an index."""
 
     dataset: Dataset
     leaders: str

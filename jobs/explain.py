@@ -108,7 +108,7 @@ def _sections(life: Life) -> Iterator[tuple[str, list[Text | Table]]]:
     if life.duplicate_of:
         yield (
             "kept instead",
-            [_line(f"{one['doc_id']} {one['url'] or ''} ({one['reason']})") for one in life.duplicate_of],
+            [_line(f"{one['doc_id']} {one['url'] or ''} ({one['reason']}{_run(one)})") for one in life.duplicate_of],
         )
     yield from _dedup_sections(life)
     for step in dict.fromkeys(cut["step"] for cut in life.cuts):
@@ -138,17 +138,27 @@ def _first(text: str) -> str:
 
 def _dedup_sections(life: Life) -> Iterator[tuple[str, list[Text | Table]]]:
     if life.links:
-        yield "linked by", [_line(f"{one['a']} - {one['b']}, Jaccard {one['jaccard']:.4f}") for one in life.links]
+        yield "linked by", [_line(f"{one['a']} - {one['b']}, {_jaccard(one)}") for one in life.links]
     if life.cluster:
         size = f"{life.cluster_size} documents, this one and:"
-        lines = [_line(f"{one['doc_id']} {one['url'] or ''} ({one['reason'] or 'kept'})") for one in life.cluster]
+        lines = [
+            _line(f"{one['doc_id']} {one['url'] or ''} ({one['reason'] or 'kept'}{_run(one)})") for one in life.cluster
+        ]
         yield "cluster", [_line(size), *_some(lines)]
     if life.pairs:
         lines = [
-            _line(f"{one['doc_id']} Jaccard {one['jaccard']:.4f}, {'linked' if one['linked'] else 'not alike enough'}")
+            _line(f"{one['doc_id']} {_jaccard(one)}, {'linked' if one['linked'] else 'not alike enough'}")
             for one in life.pairs
         ]
         yield "compared", _some(lines)
+
+
+def _run(document: Row) -> str:
+    return f", in {document['run']}" if "run" in document else ""
+
+
+def _jaccard(pair: Row) -> str:
+    return "Jaccard not measured" if pair["jaccard"] is None else f"Jaccard {pair['jaccard']:.4f}"
 
 
 def _some(lines: Sequence[Text]) -> list[Text | Table]:

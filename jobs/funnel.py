@@ -20,7 +20,7 @@ from dataproc.shards import Dataset, read_description
 from dataproc.stage import Stage
 from dataproc.storage import Folder
 from jobs.cuts import CUTTING
-from jobs.recipe import Recipe
+from jobs.recipe import Alarms, Recipe
 from jobs.step_flow import FAILED, Rule, StageFlow, StepFlow, Tally
 from stages.minhash_plan import MinhashDedup
 
@@ -31,6 +31,8 @@ FORMAT = 1
 """Of a run's folder; another number where this version could not go on with, or read, what an older one wrote."""
 
 SHOWN_BUCKETS = 20
+
+SHOWN_ALARMS = 5
 
 CUT_THINGS = {"lines": "frequent lines", "substrings": "repeated spans"}
 """What each step that cuts counts."""
@@ -99,10 +101,12 @@ def read_funnel(folder: Folder) -> Funnel:
         raise InputError(f"{folder.url} must hold a run, got no manifests/{STEPS[0]}. Give the OUT of `dataproc run`.")
     plan: Plan = {}
     notes: tuple[str, ...] = ()
+    alarms: Alarms | None = None
     try:
         recipe = read_recipe(folder)
         plan = plan_of(recipe)
         notes = _unsettled(folder, recipe.dedup.minhash)
+        alarms = recipe.dedup.alarms
     except ConfigError as error:  # a run of another version can still be counted
         notes = (f"Rules that dropped nothing are not listed, since the recipe cannot be read: {error}",)
     sums = {name: _add_up(folder, name) for name in STEPS if read_description(folder, name) is not None}
@@ -117,6 +121,8 @@ def read_funnel(folder: Folder) -> Funnel:
                 f"{after.name}: rows in must be what {before.name} kept, got {after.rows_in} and {before.rows_kept}."
                 f" Rebuild with --redo {after.name}."
             )
+    if alarms is not None and "dedup" in sums:
+        notes += (*_lost_sources(folder, alarms), *_large_cluster(sums["dedup"], alarms))
     figures = sums[STEPS[0]].figures
     return Funnel(
         steps=steps,
@@ -171,13 +177,41 @@ def plan_of(recipe: Recipe) -> Plan:
 
 
 def _unsettled(folder: Folder, minhash: MinhashDedup | None) -> tuple[str, ...]:
-    """Say how many band members were still unlike their leader after the last round of dedup, if any were."""
-    last = f"dedup/round-{minhash.max_rounds - 1}/edges" if minhash else ""
-    if minhash is None or read_description(folder, last) is None:
-        return ()
-    left = sum(entry.counters.get("rows_failed", 0) for entry in _dataset(folder, last).entries())
-    told = f"{left:,} members of bands were still unlike their leader after round {minhash.max_rounds} of dedup"
-    return (f"{told}: near duplicates among them may stay. Raise dedup.minhash.max_rounds.",) if left else ()
+    """Say how many documents of bands or clusters were still unlike their leader after the last round of dedup."""
+    notes = []
+    for where, what in (("dedup", "bands"), ("dedup/keepers", "clusters")):
+        last = f"{where}/round-{minhash.max_rounds - 1}/edges" if minhash else ""
+        if minhash is None or read_description(folder, last) is None:
+            continue
+        left = sum(entry.counters.get("rows_failed", 0) for entry in _dataset(folder, last).entries())
+        told = f"{left:,} members of {what} were still unlike their leader after round {minhash.max_rounds} of dedup"
+        if left:
+            notes.append(f"{told}: near duplicates among them may stay. Raise dedup.minhash.max_rounds.")
+    return tuple(notes)
+
+
+def _lost_sources(folder: Folder, alarms: Alarms) -> Iterator[str]:
+    """Say which crawls and domains lost more of their documents to dedup than the recipe lets pass."""
+    worst: list[tuple[int, str, str, int]] = []
+    number = 0
+    for entry in _dataset(folder, "dedup/sources").entries():
+        worst += [tuple(one) for one in entry.counters["worst"]]
+        number += entry.counters["alarms"]
+    shown = sorted(worst, reverse=True)[:SHOWN_ALARMS]
+    for dropped, kind, name, documents in shown:
+        told = f'{share(dropped, documents)} of the {documents:,} documents of {kind} "{name}"'
+        yield f"Dedup dropped {told}, limit {alarms.max_dropped:.1%}: look at what it kept instead."
+    if number > len(shown):
+        yield f"So it did with {number - len(shown):,} more crawls and domains: read dedup/sources."
+
+
+def _large_cluster(dedup: Tally, alarms: Alarms) -> Iterator[str]:
+    size, keeper = dedup.largest_cluster
+    if size > alarms.max_cluster:
+        yield (
+            f"Dedup kept {keeper} for a cluster of {size:,} documents, limit {alarms.max_cluster:,}: `dataproc explain`"
+            " shows some of them."
+        )
 
 
 def _add_up(folder: Folder, name: str) -> Tally:

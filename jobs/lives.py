@@ -22,6 +22,7 @@ from jobs.cuts import CUTTING
 from jobs.dedup_evidence import Pair, read_evidence
 from jobs.funnel import read_recipe
 from jobs.lookup import DROPPED, Row, find_rows, read_rows
+from stages.places import run_part_row
 
 IDENTITY = ("doc_id", "url", "input", "position", "length", "text", "flags")
 """Columns of documents/ that are no signals."""
@@ -55,13 +56,13 @@ class Life:
     scores: Row = field(default_factory=dict)
     """Every column of scores/."""
     duplicate_of: list[Row] = field(default_factory=list)
-    """The documents kept in its stead (doc_id, url, reason), the last of which stays."""
+    """The documents kept in its stead (doc_id, url, reason), the last of which stays, or is of an earlier `run`."""
     cluster_size: int | None = None
     """Documents in its cluster, itself included; 1 when it has no duplicates, null before dedup has decided."""
     cluster: list[Row] = field(default_factory=list)
     """The other documents of its cluster, the one kept first, at most MAX_MEMBERS: doc_id, url, reason dropped."""
     links: list[Row] = field(default_factory=list)
-    """Verified pairs (a, b, jaccard) that lead from it, or from its exact copy, to the one kept."""
+    """Pairs (a, b, jaccard) that lead from it, or its exact copy, to the one kept; Jaccard null if not verified."""
     pairs: list[Row] = field(default_factory=list)
     """Every pair that it was compared in: doc_id of the other, jaccard, and whether that linked them."""
     cuts: list[Row] = field(default_factory=list)
@@ -163,16 +164,18 @@ class LifeReader:
             life.passed.append(step)
 
     def _named(self, found: Sequence[tuple[bytes, int, str]]) -> list[Row]:
-        """Return doc_id, url and reason of documents, each part read once."""
+        """Return doc_id, url and reason of documents, and the run of those of earlier runs; each part is read once."""
         by_part: dict[int, list[int]] = {}
         for _, place, _ in found:
             by_part.setdefault(place >> 32, []).append(place & 0xFFFFFFFF)
-        urls = {
-            part << 32 | row: values["url"]
-            for part, rows in by_part.items()
-            for row, values in zip(rows, read_rows(self._folder, "documents", part, rows, ["url"]), strict=True)
-        }
-        return [{"doc_id": one.hex(), "url": urls[place], "reason": reason or None} for one, place, reason in found]
+        known: dict[int, Row] = {}
+        for part, rows in by_part.items():
+            run, within, _ = run_part_row(part << 32)
+            name = None if run is None else read_recipe(self._folder).dedup.against[run]
+            folder = self._folder if name is None else Folder(name)
+            for row, values in zip(rows, read_rows(folder, "documents", within, rows, ["url"]), strict=True):
+                known[part << 32 | row] = values if name is None else {**values, "run": name}
+        return [{"doc_id": one.hex(), **known[place], "reason": reason or None} for one, place, reason in found]
 
     def _bucket(self, life: Life, part: int, row: int) -> None:
         decided = self._beside("buckets", part, row, life)

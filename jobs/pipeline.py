@@ -22,6 +22,7 @@ from dataproc.shards import Dataset, description_name, library_versions, own_ver
 from dataproc.storage import Folder, block_checksums
 from dataproc.tables import read_groups, write_parquet
 from jobs.dedup import declare_dedup, run_dedup
+from jobs.dedup_earlier import open_earlier
 from jobs.documents import Located, declare_documents, run_documents
 from jobs.events import EVENTS, EventLog, session
 from jobs.funnel import FORMAT, read_recipe, read_record
@@ -110,12 +111,13 @@ def run_pipeline(
 
     Raises ResumeError when the folder holds a run of something else, or what is no run, before anything in it is
     touched; ConfigError for an unknown step to redo, or an engine that is unknown or not installed; InputError for a
-    run to reuse that is none.
+    run to reuse, or to deduplicate against, that is none.
     """
     start_engine = find_engine(engine)
     stale = set() if redo is None else _stale(redo)
     if reuse is not None and read_description(Folder(reuse), "units") is None:
         raise InputError(f"--reuse must name a run, got {reuse}, which has no manifests/units. Give the OUT of a run.")
+    open_earlier(order.recipe.dedup)  # raises before anything is written
     crawl = str(SAMPLE) if order.crawl == "sample" else order.crawl
     inputs = plan_units(
         crawl, order.recipe.input, root=order.root, limit_files=order.limit_files, limit_docs=order.limit_docs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -211,6 +211,12 @@ def load_recipe(name: str) -> Recipe:
     return recipe
 
 
+def with_against(recipe: Recipe, runs: Sequence[str]) -> Recipe:
+    """Return the recipe with other earlier runs to deduplicate against. Raises ConfigError for too many."""
+    values = recipe.dedup.model_dump(mode="json") | {"against": list(runs)}
+    return recipe.model_copy(update={"dedup": validate(DedupConfig, values, "--against")})
+
+
 def check_recipe(recipe: Recipe) -> None:
     """Raise ConfigError for what no single field can tell: columns, flags, tokenizer and mix; see `load_recipe`."""
     if "language" not in recipe.document_columns():
@@ -238,11 +244,15 @@ def _check_keep(recipe: Recipe) -> None:
         )
     if dedup.best_by is None:
         return
-    if dedup.best_by not in columns:
-        where = "scores/, after dedup. Move its stage to documents.stages." if dedup.best_by in recipe.score_columns() else ""
+    if dedup.best_by in recipe.score_columns():
         raise ConfigError(
-            f'dedup.best_by names "{dedup.best_by}", which nobody writes before dedup'
-            + (f", got {where}" if where else f".{suggest(dedup.best_by, columns)}")
+            f'dedup.best_by must be a column of documents/, got "{dedup.best_by}" of scores/, which come after dedup.'
+            " Move its stage to documents.stages."
+        )
+    if dedup.best_by not in columns:
+        raise ConfigError(
+            f'dedup.best_by names "{dedup.best_by}", which no stage of documents writes.'
+            f"{suggest(dedup.best_by, columns)}"
         )
     kind = columns[dedup.best_by]
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):

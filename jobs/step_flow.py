@@ -106,6 +106,7 @@ class Tally:
     records: Counter[str] = field(default_factory=Counter)
     bucket_docs: Counter[str] = field(default_factory=Counter)
     bucket_text_bytes: Counter[str] = field(default_factory=Counter)
+    largest_cluster: tuple[int, str] = (1, "")  # documents, and the id of the one kept
     examples: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # reason, "" for kept -> (hash, part)
 
     def add(self, entry: Entry) -> None:
@@ -121,6 +122,8 @@ class Tally:
         self.bypassed.update(counters.get("bypassed", {}))
         self.figures.update({name: counters.get(name, 0) for name in FIGURES})
         self.records.update(counters.get("records", {}))
+        size, keeper = counters.get("largest_cluster", (1, ""))
+        self.largest_cluster = max(self.largest_cluster, (size, keeper))
         self.bucket_docs.update(counters.get("bucket_docs", {}))
         self.bucket_text_bytes.update(counters.get("bucket_text_bytes", {}))
         for name, values in counters.get("stages", {}).items():

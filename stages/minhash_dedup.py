@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +84,7 @@ def binary_to_lists(column: pa.Array) -> Sets:
     return values, (offsets - offsets[0]) // 8
 
 
-def _to_matrix(column: pa.Array, config: MinhashDedup) -> npt.NDArray[np.unsignedinteger]:
+def _to_matrix(column: pa.Array, config: MinhashDedup) -> npt.NDArray[Any]:
     """Return signatures without nulls as [N, num_hashes]."""
     kind = np.dtype("<u4") if config.scheme == "affine32" else np.dtype("<u8")
     return np.frombuffer(b"".join(column.to_pylist()), kind).reshape(len(column), config.num_hashes)

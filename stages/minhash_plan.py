@@ -74,7 +74,7 @@ class MinhashDedup(Config):
     seed: int = Field(1, ge=0, lt=1 << 32)
     """Of the hash functions; 1 is datasketch's default."""
     tokenizer: TokenizerConfig = TokenizerConfig()
-    """Of the unit `tokens`; another than that of the tokens step may be named, so that a change of that leaves dedup."""
+    """Of the unit `tokens`; it need not be that of the tokens step, whose change then leaves dedup as it is."""
 
     @model_validator(mode="before")
     @classmethod

@@ -169,7 +169,7 @@ def _windows(
     out: npt.NDArray[np.uint64],
     start: int,
 ) -> int:
-    """Hash each window of `size` items, item i being data[places[i]:places[i + 1]], into out[start:]; return the end."""
+    """Hash the windows of `size` items into out[start:]; item i is data[places[i]:places[i + 1]]. Return the end."""
     length = min(size, num_items)
     found = out[start : start + num_items - length + 1]
     for item in range(len(found)):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,95 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
-from dataproc.config import validate
 from dataproc.engines.local import LocalEngine
-from dataproc.ids import doc_id
-from dataproc.inputs import InputConfig, Unit, plan_units
 from dataproc.storage import Folder
-from jobs.dedup import run_dedup
 from jobs.dedup_evidence import read_evidence
-from jobs.documents import Located, run_documents
-from jobs.progress import ProgressDisplay
-from jobs.recipe import Recipe
-from jobs.run import Run
-from jobs.signatures import run_signatures
-
-FLAGS = {"annotate": True, "domains": ["flagged.example"], "urls": [], "hard_words": ["flagged"], "subwords": []}
-
-
-@dataclass(frozen=True)
-class Document:
-    name: str
-    row: int
-    text: str
-    date: str
-    url: str | None = None
-
-    @property
-    def id(self) -> bytes:
-        return doc_id(self.name, self.row)
-
-
-def crawl_of(texts: list[str], files: int, folder: Path, urls: Sequence[str | None] | None = None) -> list[Document]:
-    """Write the texts as JSONL files, row by row in turn; each is a day newer than the one before."""
-    documents = []
-    lines: list[list[str]] = [[] for _ in range(files)]
-    for index, text in enumerate(texts):
-        date = f"2024-01-{index % 28 + 1:02}T00:00:{index // 28:02}Z"
-        file = lines[index % files]
-        url = urls[index] if urls else None
-        documents.append(Document(f"{index % files}.jsonl", len(file), text, date, url))
-        file.append(json.dumps({"text": text, "date": date, "url": url}))
-    folder.mkdir(parents=True)
-    for number, file in enumerate(lines):
-        (folder / f"{number}.jsonl").write_text("\n".join(file) + "\n")
-    return documents
-
-
-def dedup(crawl: Path, out: Path, engine: LocalEngine, **dedup: Any) -> dict[bytes, dict[str, Any]]:
-    """Run the steps up to dedup and return its sidecar by doc_id."""
-    recipe = validate(
-        Recipe,
-        {
-            "description": "test",
-            "source": "test",
-            "documents": {"stages": {"extract_text": {}, "url_filter": FLAGS}},
-            "dedup": {"exact": {}, "minhash": {}, **dedup},
-            "policy": {"stages": {}},
-        },
-        "test",
-    )
-    inputs = plan_units(str(crawl), InputConfig(unit_bytes=1 << 30))
-    run = Run(Folder(out), recipe, engine, ProgressDisplay(Console(quiet=True)), inputs.units.num_rows)
-    run.fingerprints["units"] = "test"
-    run_documents(
-        run,
-        [Located(Unit(**row), at.as_py()) for row, at in zip(inputs.units.to_pylist(), inputs.locations, strict=True)],
-    )
-    run_signatures(run)
-    run_dedup(run)
-    rows = [row for path in sorted((out / "dedup").glob("part-*.parquet")) for row in pq.read_table(path).to_pylist()]
-    return {row.pop("doc_id"): row for row in rows}
+from tests.jobs.dedup_runs import Document, Inline, article, crawl_of, dedup, near
 
 
 @pytest.fixture(scope="module")
-def engine() -> Any:
-    with LocalEngine(workers=2) as engine:
-        yield engine
-
-
-def article(seed: int, words: int = 200) -> str:
-    draw = random.Random(seed)
-    return " ".join(f"w{draw.randrange(5000)}" for _ in range(words))
-
-
-def near(text: str, seed: int) -> str:
-    """Change one word of the text: 5 of about 196 shingles, Jaccard about 0.95."""
-    words = text.split()
-    words[random.Random(seed).randrange(20, 180)] = f"changed{seed}"
-    return " ".join(words)
+def engine() -> Inline:
+    return Inline()
 
 
 def planted() -> list[str]:
@@ -119,7 +37,7 @@ def key(text: str) -> int:
     return hash(tuple(text.split()[:20]))
 
 
-def test_planted_clusters_are_found_and_the_newest_stays(tmp_path: Path, engine: LocalEngine) -> None:
+def test_planted_clusters_are_found_and_the_newest_stays(tmp_path: Path, engine: Inline) -> None:
     documents = crawl_of(planted(), 3, tmp_path / "crawl")
     found = dedup(tmp_path / "crawl", tmp_path / "run", engine)
     assert found.keys() == {document.id for document in documents}
@@ -142,7 +60,7 @@ def test_planted_clusters_are_found_and_the_newest_stays(tmp_path: Path, engine:
         assert exact == len(cluster) - len(folded)
 
 
-def test_longest_and_first_are_other_policies(tmp_path: Path, engine: LocalEngine) -> None:
+def test_longest_and_first_are_other_policies(tmp_path: Path, engine: Inline) -> None:
     base = article(1)
     documents = crawl_of([base + " more words here", base, base + " tail"], 1, tmp_path / "crawl")
     longest = dedup(tmp_path / "crawl", tmp_path / "longest", engine, keep="longest")
@@ -152,14 +70,14 @@ def test_longest_and_first_are_other_policies(tmp_path: Path, engine: LocalEngin
 
 
 @pytest.mark.parametrize("partition_bytes", [2_000, 10_000])
-def test_partitions_do_not_show(tmp_path: Path, engine: LocalEngine, partition_bytes: int) -> None:
+def test_partitions_do_not_show(tmp_path: Path, engine: Inline, partition_bytes: int) -> None:
     crawl_of(planted(), 4, tmp_path / "crawl")
     one = dedup(tmp_path / "crawl", tmp_path / "one", engine)
     assert dedup(tmp_path / "crawl", tmp_path / "many", engine, partition_bytes=partition_bytes) == one
     assert len(list((tmp_path / "many" / "dedup" / "exact_groups").glob("part-*"))) > 3
 
 
-def test_failed_members_are_led_again(tmp_path: Path, engine: LocalEngine) -> None:
+def test_failed_members_are_led_again(tmp_path: Path, engine: Inline) -> None:
     """Bands of one row, so nearly every pair meets: the leader is like none, yet the others find each other."""
     frame = " ".join(f"menu{i}" for i in range(60))
     pages = [f"{frame} {article(seed, 40)}" for seed in range(6)]
@@ -186,9 +104,7 @@ def versions() -> tuple[list[str], list[str | None]]:
 
 
 @pytest.mark.parametrize("kind", ["url", "exact", "minhash"])
-def test_a_clean_copy_stays_rather_than_a_newer_one_that_is_flagged(
-    kind: str, tmp_path: Path, engine: LocalEngine
-) -> None:
+def test_a_clean_copy_stays_rather_than_a_newer_one_that_is_flagged(kind: str, tmp_path: Path, engine: Inline) -> None:
     names = ("x", "y", "flagged", "flagged")
     texts = [near(article(1), seed) if kind == "minhash" else article(1) for seed in range(4)]
     same_page = [f"http://a.example/?utm_source={name}" for name in names]  # the filter sees what dedup leaves out
@@ -207,7 +123,7 @@ def test_a_clean_copy_stays_rather_than_a_newer_one_that_is_flagged(
     assert rows[y.id]["cluster_size"] == 4
 
 
-def test_the_newest_version_of_a_url_stays(tmp_path: Path, engine: LocalEngine) -> None:
+def test_the_newest_version_of_a_url_stays(tmp_path: Path, engine: Inline) -> None:
     texts, urls = versions()
     documents = crawl_of(texts, 2, tmp_path / "crawl", urls)
     found = dedup(tmp_path / "crawl", tmp_path / "run", engine, url={})
@@ -220,7 +136,7 @@ def test_the_newest_version_of_a_url_stays(tmp_path: Path, engine: LocalEngine) 
     assert [row["cluster_size"] for row in rows] == [None, None, None, None, 5, None, 2, 1, 1]
 
 
-def test_url_dedup_has_its_own_keep_policy_and_is_off_by_default(tmp_path: Path, engine: LocalEngine) -> None:
+def test_url_dedup_has_its_own_keep_policy_and_is_off_by_default(tmp_path: Path, engine: Inline) -> None:
     texts, urls = [article(1) + " tail", article(2), article(3)[:300]], ["http://a.example/"] * 3
     documents = crawl_of(texts, 1, tmp_path / "crawl", urls)
     for keep, kept in (("newest", 2), ("longest", 0)):
@@ -231,7 +147,7 @@ def test_url_dedup_has_its_own_keep_policy_and_is_off_by_default(tmp_path: Path,
     assert [off[document.id]["cluster_size"] for document in documents] == [1, 1, 1]
 
 
-def test_url_dedup_is_the_same_for_any_partitions_and_workers(tmp_path: Path, engine: LocalEngine) -> None:
+def test_url_dedup_is_the_same_for_any_partitions_and_workers(tmp_path: Path, engine: Inline) -> None:
     texts, _ = versions()
     every = [*texts, *planted()]
     urls = [f"http://{'www.' * (row % 2)}a.example/{row % 17}" if row % 3 else None for row in range(len(every))]
@@ -249,7 +165,7 @@ def test_url_dedup_is_the_same_for_any_partitions_and_workers(tmp_path: Path, en
             assert (tmp_path / "one" / name / part).read_bytes() == (tmp_path / "many" / name / part).read_bytes()
 
 
-def test_the_evidence_leads_through_every_kind_of_dedup(tmp_path: Path, engine: LocalEngine) -> None:
+def test_the_evidence_leads_through_every_kind_of_dedup(tmp_path: Path, engine: Inline) -> None:
     texts, urls = versions()
     documents = crawl_of(texts, 1, tmp_path / "crawl", urls)
     dedup(tmp_path / "crawl", tmp_path / "run", engine, url={})
@@ -262,13 +178,13 @@ def test_the_evidence_leads_through_every_kind_of_dedup(tmp_path: Path, engine: 
     assert members == {(ids[4], ""), (ids[3], "dedup.minhash"), (ids[2], "dedup.exact"), (ids[1], "dedup.url")}
 
 
-def test_documents_without_words_are_no_near_duplicates(tmp_path: Path, engine: LocalEngine) -> None:
+def test_documents_without_words_are_no_near_duplicates(tmp_path: Path, engine: Inline) -> None:
     documents = crawl_of(["...", "!!!", "???", "!!!"], 1, tmp_path / "crawl")
     found = dedup(tmp_path / "crawl", tmp_path / "run", engine)
     assert [found[document.id]["dedup_reason"] for document in documents] == [None, "dedup.exact", None, None]
 
 
-def test_edges_hold_the_true_jaccard(tmp_path: Path, engine: LocalEngine) -> None:
+def test_edges_hold_the_true_jaccard(tmp_path: Path, engine: Inline) -> None:
     texts = [article(1), near(article(1), 5)]
     documents = crawl_of(texts, 1, tmp_path / "crawl")
     dedup(tmp_path / "crawl", tmp_path / "run", engine)
@@ -283,7 +199,7 @@ def test_edges_hold_the_true_jaccard(tmp_path: Path, engine: LocalEngine) -> Non
 @settings(max_examples=5)
 @given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=8), files=st.integers(1, 3), seed=st.integers(0, 99))
 def test_any_clusters_keep_one_each(
-    sizes: list[int], files: int, seed: int, tmp_path_factory: pytest.TempPathFactory, engine: LocalEngine
+    sizes: list[int], files: int, seed: int, tmp_path_factory: pytest.TempPathFactory, engine: Inline
 ) -> None:
     texts = [near(article(1000 * seed + c), c * 10 + i) for c, size in enumerate(sizes) for i in range(size)]
     random.Random(seed).shuffle(texts)
