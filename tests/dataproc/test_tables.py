@@ -7,6 +7,7 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +17,16 @@ from hypothesis import strategies as st
 from dataproc import tables
 from dataproc.errors import SchemaError, ShardError
 from dataproc.storage import Folder
-from dataproc.tables import ParquetFile, create_part, part_name, read_aligned, read_part, row_bytes, write_parquet
+from dataproc.tables import (
+    ColumnReader,
+    ParquetFile,
+    create_part,
+    part_name,
+    read_aligned,
+    read_part,
+    row_bytes,
+    write_parquet,
+)
 
 SCHEMA = pa.schema([("doc_id", pa.binary()), ("text", pa.large_string()), ("list", pa.list_(pa.string()))])
 
@@ -178,3 +188,29 @@ def test_parquet_is_read_by_one_thread_everywhere() -> None:
     assert len(calls) == len(openings) + len(reads), "a file is opened elsewhere or with reading ahead"
     assert [name for name, call in reads if "use_threads=False" not in call] == []
     assert len(reads) == 6
+
+
+def test_a_column_is_read_at_ascending_rows_and_only_the_groups_that_hold_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "GROUP_ROWS", 10)
+    folder = Folder(tmp_path)
+    with create_part(folder, part_name("documents", 0), SCHEMA) as part:
+        part.write(rows(0, 35))
+    reader = ColumnReader(folder, "documents", 0, "doc_id")
+    loaded: list[int] = []
+    load = reader._parquet.read_row_group
+    monkeypatch.setattr(
+        reader._parquet, "read_row_group", lambda group, **how: loaded.append(group) or load(group, **how)
+    )
+    wanted = np.array([0, 9, 9, 12, 31, 34])
+    found = reader.at(wanted, np.array([True, True, False, False, True, True])).to_pylist()
+    assert found == [None if row is None else row.to_bytes(16, "big") for row in (0, 9, None, None, 31, 34)]
+    assert loaded == [0, 3]
+    with pytest.raises(
+        ShardError, match=r"documents/part-00000000\.parquet must hold every row that dedup names, got 35"
+    ):
+        reader.at(np.array([35]), np.array([True]))
+    reader.close()
+    with pytest.raises(ShardError, match=r"part-00000001\.parquet must exist, got no such file in"):
+        ColumnReader(folder, "documents", 1, "doc_id")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dataproc.urls import ascii_host, canonical_url, host_of, with_ascii_host
+from dataproc.urls import ascii_host, canonical_url, host_of, registered_domain, with_ascii_host
 
 SAME = [
     ["https://example.org/", "http://example.org", "HTTP://Example.ORG:80/", "https://www.example.org:443/#top", "http://u:p@example.org./?"],
@@ -72,3 +72,23 @@ def test_with_ascii_host_changes_the_host_alone() -> None:
     assert with_ascii_host("http://u@B\u00fccher.example:80/\u00fc") == "http://u@xn--bcher-kva.example:80/\u00fc"
     assert with_ascii_host("b\u00fccher.example/\u00fc") == "xn--bcher-kva.example/\u00fc"
     assert with_ascii_host("http://a.example/\u00fc") == "http://a.example/\u00fc"
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("example.org", "example.org"),
+        ("a.b.example.org.", "example.org"),
+        ("www.example.co.uk", "example.co.uk"),
+        ("co.uk", "co.uk"),
+        ("www.example.de", "example.de"),
+        ("news.co.example.com", "example.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[2001:db8::1]", "[2001:db8::1]"),
+        ("localhost", "localhost"),
+        ("www.b\u00fccher.example", "xn--bcher-kva.example"),
+        ("a.b\x1b[31m.example", "b%1B[31m.example"),
+    ],
+)
+def test_the_registered_part_of_a_host(host: str, domain: str) -> None:
+    assert registered_domain(host) == domain

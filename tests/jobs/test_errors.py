@@ -123,6 +123,28 @@ def test_column_nobody_writes(refused: Callable[[str, str], None]) -> None:
     refused("column_nobody_writes", "policy: {stages: {good: {use: threshold, column: qualty_score, min: 1}}}")
 
 
+def test_unknown_plan(refused: Callable[[str, str], None]) -> None:
+    refused("unknown_plan", "dedup: {minhash: {plan: finweb}}")
+
+
+def test_kept_by_a_score_that_comes_later(refused: Callable[[str, str], None]) -> None:
+    refused("kept_by_a_score_that_comes_later", "dedup: {keep: best, best_by: quality_score}")
+
+
+def against(run: Path, case: str, crawl: Path, tmp_path: Path) -> None:
+    done = dataproc("run", "--crawl", crawl, "--out", tmp_path / "run", "--against", run, ok=False)
+    says(case, done, run=run)
+    assert not (tmp_path / "run").exists()
+
+
+def test_earlier_run_that_is_none(crawl: Path, tmp_path: Path) -> None:
+    against(tmp_path / "gone", "earlier_run_that_is_none", crawl, tmp_path)
+
+
+def test_earlier_run_without_an_index(crawl: Path, whole: Path, tmp_path: Path) -> None:
+    against(whole, "earlier_run_without_an_index", crawl, tmp_path)
+
+
 def test_seed_too_large(refused: Callable[[str, str], None]) -> None:
     refused("seed_too_large", f"seed: {1 << 63}")
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +9,14 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.kernels.char_classes import FORMAT, tables
-from dataproc.kernels.shingles import _shingles, shingle_hashes, word_hashes
+from dataproc.kernels.char_classes import FORMAT, SPACE, tables
+from dataproc.kernels.shingles import (
+    _shingles,
+    character_shingles,
+    shingle_hashes,
+    token_shingles,
+    word_hashes,
+)
 from dataproc.kernels.sorting import sort_hashes
 from dataproc.kernels.words import split_words
 from tests.dataproc.kernels.test_words import words_of
@@ -146,3 +152,50 @@ def test_sort_hashes_of_many(name: str) -> None:
 def test_is_compiled_once() -> None:
     shingle_hashes(column(["a b"])[1:], 2)
     assert len(_shingles.signatures) == 1  # type: ignore[attr-defined]
+
+
+def character_shingles_of(text: str, size: int) -> list[int]:
+    """The oracle: XXH64 of windows over the folded text, each run of white space one space, none at the ends."""
+    spaced = "".join(" " if CLASSES[ord(char)] == SPACE else folded(char) for char in text)
+    chars = " ".join(word for word in spaced.split(" ") if word)
+    grams = {chars[k : k + size] for k in range(max(len(chars) - size, 0) + 1)} if chars else set()
+    return sorted(xxhash.xxh64_intdigest(gram.encode()) for gram in grams)
+
+
+@given(values=rows, size=st.integers(1, 30))
+def test_character_shingles_equal_the_oracle(values: list[str | None], size: int) -> None:
+    hashes, offsets = character_shingles(column(values), size)
+    expected = [character_shingles_of(value or "", size) for value in values]
+    assert [hashes[a:b].tolist() for a, b in pairwise(offsets)] == expected
+
+
+def test_characters_are_folded_and_punctuation_counts() -> None:
+    def of(*values: str) -> list[list[int]]:
+        hashes, offsets = character_shingles(column(list(values)), 3)
+        return [hashes[a:b].tolist() for a, b in pairwise(offsets)]
+
+    expected = sorted(xxhash.xxh64_intdigest(gram) for gram in (b"ab ", b"b c"))
+    assert of(" Ab  C", "ab\nc", "ab c") == [expected] * 3
+    assert of("ab c") != of("ab, c")
+    assert of("ab", "", " \n") == [[xxhash.xxh64_intdigest(b"ab")], [], []]
+
+
+@given(
+    values=st.lists(st.lists(st.integers(0, 3) | st.integers(0, 2**32 - 1), max_size=12), max_size=4),
+    size=st.integers(1, 6),
+)
+def test_token_shingles_equal_the_oracle(values: list[list[int]], size: int) -> None:
+    flat, ends = np.array(list(chain(*values)), np.uint32), np.cumsum([0, *map(len, values)])
+    hashes, offsets = token_shingles(flat, ends, size)
+    for row, (a, b) in enumerate(pairwise(offsets)):
+        ids = values[row]
+        grams = {tuple(ids[k : k + size]) for k in range(max(len(ids) - size, 0) + 1)} if ids else set()
+        expected = {xxhash.xxh64_intdigest(np.array(gram, "<u4").tobytes()) for gram in grams}
+        assert hashes[a:b].tolist() == sorted(expected)
+
+
+def test_sizes_of_shingles_are_positive() -> None:
+    with pytest.raises(ValueError, match=r"^character_shingles\.size must be at least 1, got 0\.$"):
+        character_shingles(column(["a"]), 0)
+    with pytest.raises(ValueError, match=r"^token_shingles\.size must be at least 1, got 0\.$"):
+        token_shingles(np.zeros(1, np.uint32), np.array([0, 1]), 0)
