@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -52,7 +53,7 @@ class Inline:
                 blocks.setdefault(partition, []).append((number, data))
         for partition in self._ordered([one for one in range(spec.num_partitions) if one not in skip]):
             data = [block for _, block in sorted(blocks.get(partition, []), key=lambda one: one[0])]
-            yield self._run(spec.name, lambda one, data=data: spec.reduce(one, data, Path(scratch)), partition)
+            yield self._run(spec.name, partial(spec.reduce, blocks=data, scratch=Path(scratch)), partition)
 
     def close(self) -> None:
         pass

@@ -103,8 +103,9 @@ def old_and_new(tmp_path: Path, **config: Any) -> tuple[list[bytes], dict[bytes,
     return ids, found
 
 
-def test_dropped_documents_name_the_old_one_and_its_run(tmp_path: Path) -> None:
-    ids, found = old_and_new(tmp_path)
+@pytest.mark.parametrize("verification", ["jaccard", "none"])
+def test_dropped_documents_name_the_old_one_and_its_run(verification: str, tmp_path: Path) -> None:
+    ids, found = old_and_new(tmp_path, minhash={"verification": verification})
     rows = [found[one] for one in ids]
     assert [row["dedup_reason"] for row in rows[:3]] == ["dedup.url", "dedup.exact", "dedup.minhash"]
     old = pq.read_table(tmp_path / "old" / "documents").to_pylist()
