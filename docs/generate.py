@@ -95,7 +95,8 @@ def _stages() -> Iterator[str]:
 
 def _steps() -> Iterator[str]:
     for name, kind in STEPS.items():
-        yield f"## {name} (a step)\n\nWritten at the top of a recipe. {inspect.cleandoc(kind.__doc__ or '')}\n"
+        where = "" if "." in name else "Written at the top of a recipe. "
+        yield f"## {name}{' (a step)' if where else ''}\n\n{where}{inspect.cleandoc(kind.__doc__ or '')}\n"
         yield from _fields(kind)
         yield f"\nMore: `{kind.__module__.replace('.', '/')}.py`.\n"
 

@@ -199,7 +199,8 @@ def _lost_sources(folder: Folder, alarms: Alarms) -> Iterator[str]:
         number += entry.counters["alarms"]
     shown = sorted(worst, reverse=True)[:SHOWN_ALARMS]
     for dropped, kind, name, documents in shown:
-        told = f'{share(dropped, documents)} of the {documents:,} documents of {kind} "{name}"'
+        source = f'{kind} "{name}"' if name else f"the {kind}"
+        told = f"{share(dropped, documents)} of the {documents:,} documents of {source}"
         yield f"Dedup dropped {told}, limit {alarms.max_dropped:.1%}: look at what it kept instead."
     if number > len(shown):
         yield f"So it did with {number - len(shown):,} more crawls and domains: read dedup/sources."

@@ -191,7 +191,7 @@ def test_alarms_name_what_lost_too_much(tmp_path: Path) -> None:
     folder.write_text("run.json", json.dumps({"format": 1, "order": {"recipe": recipe}}))
     keeper = next(one.hex() for one, row in found.items() if row["cluster_size"] == 6)
     assert read_funnel(folder).notes == (
-        'Dedup dropped 61.5% of the 13 documents of crawl "", limit 60.0%: look at what it kept instead.',
+        "Dedup dropped 61.5% of the 13 documents of the crawl, limit 60.0%: look at what it kept instead.",
         'Dedup dropped 83.3% of the 6 documents of domain "lost.example", limit 60.0%: look at what it kept instead.',
         f"Dedup kept {keeper} for a cluster of 6 documents, limit 5: `dataproc explain` shows some of them.",
     )
