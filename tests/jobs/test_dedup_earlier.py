@@ -177,7 +177,7 @@ def bytes_of(folder: Path) -> dict[str, str]:
 
 TEXTS = [near(article(cluster), copy) for cluster in range(8) for copy in range(5)] + [article(3)] * 3
 PAGES = [f"http://a.example/{row % 23}" if row % 3 else None for row in range(len(TEXTS))]
-NEW = [*TEXTS[1::2], *(near(article(50), copy) for copy in range(4))]
+NEW = [*TEXTS[1::2], *(near(article(50), copy) for copy in range(4)), article(50)]
 TEXT_BYTES = sum(len(text) for text in NEW)
 
 
@@ -186,7 +186,7 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An old crawl and its run, and a new crawl, with clusters of all kinds and pairs that fail."""
     folder = tmp_path_factory.mktemp("clusters")
     crawl_of(TEXTS[::2], 2, folder / "old-crawl", PAGES[::2])
-    crawl_of(NEW, 3, folder / "new-crawl", [*PAGES[1::2], *[None] * 4])
+    crawl_of(NEW, 3, folder / "new-crawl", [*PAGES[1::2], *[None] * 5])
     dedup(folder / "old-crawl", folder / "old", Inline(), **COMMON)
     dedup(folder / "new-crawl", folder / "one", Inline(), **COMMON, against=[str(folder / "old")])
     return folder
