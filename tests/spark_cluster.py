@@ -39,8 +39,8 @@ def spark_env(folder: Path, env: Mapping[str, str] = os.environ) -> dict[str, st
 
 
 @contextmanager
-def standalone(folder: Path) -> Iterator[tuple[dict[str, str], list[int]]]:
-    """Give the environment for drivers of a master with two workers, and the ids of these three processes."""
+def standalone(folder: Path) -> Iterator[dict[str, str]]:
+    """Give the environment for drivers of a master with two workers, each a process of its own."""
     env = spark_env(folder)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -52,7 +52,7 @@ def standalone(folder: Path) -> Iterator[tuple[dict[str, str], list[int]]]:
     try:
         for name, (kind, *options) in words.items():
             running.append(_start(folder / f"{name}.log", env, kind, *options))
-        yield {**env, "SPARK_MASTER": master}, [process.pid for process in running]
+        yield {**env, "SPARK_MASTER": master}
     finally:
         for process in reversed(running):  # a worker ends its executors
             process.terminate()

@@ -103,7 +103,7 @@ def spark_local(folder: Path) -> Iterator[tuple[list[str], dict[str, str], Check
 
 @contextmanager
 def spark_standalone(folder: Path) -> Iterator[tuple[list[str], dict[str, str], Check]]:
-    with standalone(folder / "spark") as (env, _):
+    with standalone(folder / "spark") as env:
 
         def check(every: set[str], maps: set[str]) -> None:
             check_event_log(env, every, every - maps)
