@@ -1,8 +1,8 @@
 """URLs a second on one core with 4.5 million blocked domains, and the memory that it takes, beside datatrove's filter.
 
 Domains and URLs are made: two URLs of five lie on a listed domain or below one, the others beside. Words are those of
-the shipped lists. datatrove 0.10 gets the same lists and, since it is slow, fewer URLs; it runs in the virtualenv whose
-Python DATAPROC_BENCH_PEERS names, and without that our figures stand alone.
+the shipped lists. datatrove 0.10 gets the same lists and, since it is slow, fewer URLs; it runs in the virtualenv of
+`make peers`, and without that our figures stand alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.figures import Figure, seconds, write
 from stages.url_filter import UrlFilter
 from stages.url_lists import SHIPPED, UrlList
 
-PEERS = "DATAPROC_BENCH_PEERS"
+PEERS = Path(os.environ.get("PEERS", ".venv-peers"))
 NUM_DOMAINS = 4_500_000
 NUM_URLS = 500_000
 NUM_PEER_URLS = 20_000
@@ -84,11 +84,11 @@ def _batches() -> Iterator[pa.RecordBatch]:
 
 def _peer(domains: Path, urls: Path, kept: int) -> float | None:
     """Return the URLs a second of datatrove, None without its virtualenv; it must keep as many as ours."""
-    python = os.environ.get(PEERS)
-    if not python:
+    python = PEERS / "bin" / "python"
+    if not python.exists():
         return None
     script = Path(__file__).with_name("url_filter_peer.py")
-    command = [python, str(script), str(domains), str(urls), str(SHIPPED)]
+    command = [str(python), str(script), str(domains), str(urls), str(SHIPPED)]
     result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     print(f"kept of {NUM_PEER_URLS:,} URLs: ours {kept:,}, datatrove {result['kept']:,}")
     return NUM_PEER_URLS / float(result["seconds"])
