@@ -146,5 +146,18 @@ def test_every_engine_writes_the_same_bytes(mode: Any, sample_run: Path, tmp_pat
         assert len(want) > 15
         assert done(ended.stdout) == want, "each step, with each of its units"
         check(set(want), {"documents", "signatures", "scores", "buckets"})
+        assert differences(checksums(run), checksums(sample_run)) == []
+        assert batches(run) == batches(sample_run)
+        resume(run, options, env)
     assert differences(checksums(run), checksums(sample_run)) == []
-    assert batches(run) == batches(sample_run)
+
+
+def resume(run: Path, options: list[str], env: dict[str, str]) -> None:
+    """Forget half of the token parts, as a kill does, and go on; the command is given a relative name."""
+    forgotten = sorted((run / "manifests" / "tokens").glob("part-*.json"))[::2]
+    for entry in forgotten:
+        entry.unlink()
+    words = command("resume", run.name, *options)
+    ended = subprocess.run(words, env=env, cwd=run.parent, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert done(ended.stdout)["tokens"] == len(forgotten)
