@@ -8,6 +8,7 @@ without running the unit, so that the job, and with it the other units, goes on.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import re
@@ -49,9 +50,13 @@ BATCH_BYTES = 4 << 20
 HEAP_MIB = 512
 """What Java holds for one task of a local master: a block or two of `PIECE_BYTES`, and the sort that then spills."""
 
+LOCAL_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Of a local master, whose Java hands out tasks and moves blocks: to start soon is worth more than to run fast."""
+
 SETTINGS = {
     "spark.sql.adaptive.enabled": "false",  # tasks are ours to count
     "spark.sql.execution.arrow.maxBytesPerBatch": str(BATCH_BYTES),
+    "spark.python.unix.domain.socket.enabled": "true",  # through TCP, each task waits 40 ms for an acknowledgement
     "spark.ui.showConsoleProgress": "false",  # we show our own
     "spark.log.level": "ERROR",  # a task that is tried again is told by the engine, if it matters
 }
@@ -208,7 +213,7 @@ class _Telling:
 def _run_units(name: str, task: bytes, home: str, tell: Any, rows: Iterator[tuple[int, bytes]]) -> None:
     """Run the unit of one task and tell its answer."""
     for number, unit in rows:
-        deaths = _deaths(home)
+        deaths = _enter(task, home)
         tell.add([(name, number, deaths, answer(task, pickle.loads(unit)) if deaths < MAX_TRIES else None)])
 
 
@@ -218,12 +223,26 @@ def _task() -> TaskContext:
     return context
 
 
-def _deaths(home: str) -> int:
+def _enter(step: bytes, home: str) -> int:
     """Enter the folder that relative names mean; return how many workers of this task have died."""
     with suppress(OSError):  # a machine without it needs absolute names
         os.chdir(home)
     pa.set_cpu_count(1)
+    _keep(step)
     return int(_task().attemptNumber())
+
+
+_kept = b""
+
+
+def _keep(step: bytes) -> None:
+    """Have Spark, which collects garbage after every task, look through libraries and models once a step only.
+
+    That took longer than a small unit. What one step leaves is looked through again, and freed, in the next.
+    """
+    global _kept
+    (gc.freeze if step == _kept else gc.unfreeze)()
+    _kept = step
 
 
 def _split(spec: bytes, todo: Sequence[int], home: str, rows: Rows) -> Rows:
@@ -234,7 +253,7 @@ def _split(spec: bytes, todo: Sequence[int], home: str, rows: Rows) -> Rows:
     tasks = {partition: task for task, partition in enumerate(todo)}
     for batch in rows:
         for number, unit in zip(batch["number"].to_pylist(), batch["unit"].to_pylist(), strict=True):
-            deaths, answered = _deaths(home), None
+            deaths, answered = _enter(spec, home), None
             if deaths < MAX_TRIES:
                 try:
                     for k, block in enumerate(load(spec).split(pickle.loads(unit))):
@@ -276,7 +295,7 @@ def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Row
         every = chain([] if first is None else [first], blocks)
         return load(spec).reduce(todo[task], (data for _, data in every), Path(scratch))
 
-    deaths = _deaths(home)
+    deaths = _enter(spec, home)
     yield _told_row("reduce", todo[task], deaths, attempt(run) if deaths < MAX_TRIES else None)
 
 
@@ -300,6 +319,7 @@ def _told_row(step: str, number: int, deaths: int, answered: bytes | None) -> pa
 
 def _pass_on(name: str, tell: Any, rows: Iterator[Any]) -> None:
     """Tell what the reduce said; Spark has accumulators in this function, and not in those above."""
+    _keep(name.encode())
     for row in rows:
         answered = None if row.answered is None else bytes(row.answered)
         tell.add([(f"{name}: {row.step}", row.number, row.deaths, answered)])
@@ -315,6 +335,7 @@ def _session(workers: int) -> SparkSession:
         if plain := re.fullmatch(r"local(?:\[([^,]+)\])?", master):  # it would try a task only once
             master = f"local[{plain[1] or 1},{ATTEMPTS}]"
         settings["spark.driver.memory"] = f"{1024 + HEAP_MIB * workers}m"  # an upper bound
+        settings["spark.driver.extraJavaOptions"] = LOCAL_JAVA
         settings["spark.driver.host"] = settings["spark.driver.bindAddress"] = "127.0.0.1"
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         settings["spark.executorEnv.PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
