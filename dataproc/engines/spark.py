@@ -17,7 +17,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
@@ -27,8 +27,8 @@ from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import pyspark
-from pyspark import InheritableThread, TaskContext
-from pyspark.sql import SparkSession
+from pyspark import Broadcast, InheritableThread, TaskContext
+from pyspark.sql import DataFrame, SparkSession
 
 from dataproc.engines import Retried
 from dataproc.engines.worker import MAX_TRIES, answer, attempt, died, failure, load, outcome
@@ -55,6 +55,7 @@ LOCAL_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 SETTINGS = {
     "spark.sql.adaptive.enabled": "false",  # tasks are ours to count
+    "spark.sql.codegen.wholeStage": "false",  # a row is a whole block: not worth a compiled loop for each query
     "spark.sql.execution.arrow.maxBytesPerBatch": str(BATCH_BYTES),
     "spark.python.unix.domain.socket.enabled": "true",  # through TCP, each task waits 40 ms for an acknowledgement
     "spark.ui.showConsoleProgress": "false",  # we show our own
@@ -63,7 +64,11 @@ SETTINGS = {
 """None of them shows in the bytes of a run."""
 
 BLOCKS = pa.schema([("task", pa.int32()), ("unit", pa.int32()), ("block", pa.int32()), ("data", pa.binary())])
+BLOCKS_SQL = "task int, unit int, block int, data binary"
 """What is shuffled. unit and block put the blocks of a partition in the order of the local engine."""
+
+NOTHING = "nothing int"
+"""What tasks that tell all that they have to say give Spark: no row of it."""
 
 NOTE = -1
 """In the place of `unit`: `data` tells of a unit that failed or was tried again. It sorts before all blocks."""
@@ -104,10 +109,8 @@ class SparkEngine:
                 f"{name}: units must ask for no GPU on Spark, got {resources.gpus}. Take --engine ray or ray+spark."
             )
         if units:
-            rows = [(number, pickle.dumps(unit)) for number, unit in enumerate(units)]
-            work = partial(_run_units, name, pickle.dumps(fn), os.getcwd())
-            tasks = self._spark.sparkContext.parallelize(rows, len(rows))
-            yield from self._outcomes(name, {name: units}, lambda tell: tasks.foreachPartition(partial(work, tell)))
+            run = partial(_run_units, name, pickle.dumps(fn), os.getcwd())
+            yield from self._outcomes(name, {name: units}, lambda tell: self._tasks(partial(run, tell), units, NOTHING))
 
     def exchange(
         self, spec: Exchange, units: Sequence[Any], scratch: str, skip: frozenset[int] = frozenset()
@@ -119,32 +122,41 @@ class SparkEngine:
         todo = [partition for partition in range(spec.num_partitions) if partition not in skip]
         if not todo:
             return
-        pickled = pickle.dumps(spec)
-        rows = [(number, pickle.dumps(unit)) for number, unit in enumerate(units)]
-        tasks = self._spark.sparkContext.parallelize(rows, max(1, len(rows)))
-        with _no_word_of_pandas():
-            blocks = self._spark.createDataFrame(tasks, "number int, unit binary").mapInArrow(
-                partial(_split, pickled, todo, os.getcwd()), "task int, unit int, block int, data binary"
-            )
-            reduced = (
-                blocks.repartitionById(len(todo), "task")
-                .sortWithinPartitions("unit", "block")
-                .mapInArrow(
-                    partial(_reduce, pickled, todo, str(Path(scratch).absolute()), os.getcwd()),
-                    "step string, number int, deaths int, answered binary",
-                )
-            )
-        yield from self._outcomes(
-            spec.name,
-            {f"{spec.name}: split": units, f"{spec.name}: reduce": range(spec.num_partitions)},
-            lambda tell: reduced.rdd.foreachPartition(partial(_pass_on, spec.name, tell)),
-        )
+        pickled, home = pickle.dumps(spec), os.getcwd()
+        split = partial(_split, pickled, todo, home)
+        folder = str(Path(scratch).absolute())
+
+        @contextmanager
+        def tasks(tell: Any) -> Iterator[DataFrame]:
+            reduce = partial(_reduce, pickled, todo, folder, home, spec.name, tell)
+            with self._tasks(split, units, BLOCKS_SQL) as blocks:
+                sorted_blocks = blocks.repartitionById(len(todo), "task").sortWithinPartitions("unit", "block")
+                with _no_word_of_pandas():
+                    rows = sorted_blocks.mapInArrow(reduce, NOTHING)
+                yield rows
+
+        steps = {f"{spec.name}: split": units, f"{spec.name}: reduce": range(spec.num_partitions)}
+        yield from self._outcomes(spec.name, steps, tasks)
 
     def close(self) -> None:
         """End the Spark application."""
         self._spark.stop()
 
-    def _outcomes(self, name: str, units: Mapping[str, Sequence[Any]], job: Callable[[Any], object]) -> Iterator[Any]:
+    @contextmanager
+    def _tasks(self, run: Callable[..., Rows], units: Sequence[Any], schema: str) -> Iterator[DataFrame]:
+        """Give what `run` yields, in one task for each unit, as rows of a schema; workers hold the units meanwhile."""
+        held = self._spark.sparkContext.broadcast([pickle.dumps(unit) for unit in units])
+        try:
+            numbers = self._spark.range(0, len(units), 1, max(1, len(units)))
+            with _no_word_of_pandas():
+                rows = numbers.mapInArrow(partial(run, held), schema)
+            yield rows
+        finally:
+            held.destroy()
+
+    def _outcomes(
+        self, name: str, units: Mapping[str, Sequence[Any]], job: Callable[[Any], AbstractContextManager[DataFrame]]
+    ) -> Iterator[Any]:
         """Run a job in a thread and yield what its tasks tell, as they end; the job ends when the caller stops.
 
         `units` are those of each step of the job.
@@ -154,30 +166,31 @@ class SparkEngine:
         tell: Any = context.accumulator([], cast(Any, _Telling(told)))
         group = f"dataproc-{tell.aid}"
 
-        def run() -> None:
+        def run(rows: DataFrame) -> None:
             error = None
             try:
                 context.setJobGroup(group, name, interruptOnCancel=True)  # the name that Spark's UI shows
-                job(tell)
+                rows.write.format("noop").mode("overwrite").save()
             except Exception as caught:  # raised again where the caller waits
                 error = caught
             told.put(_End(error))
 
-        thread = InheritableThread(target=run, daemon=True)
-        thread.start()
-        try:
-            while not isinstance(message := told.get(), _End):
-                step, number, deaths, answered = message
-                unit = units[step][number]
-                yield from [Retried(step, unit, HOW)] * min(deaths, MAX_TRIES - 1)
-                if answered != b"":
-                    yield died(step, unit, HOW) if answered is None else outcome(unit, answered)
-            if message.error is not None:
-                raise _job_failed(name, message.error) from message.error
-        finally:
-            while thread.is_alive():  # again and again: a group without a job yet has nothing to cancel
-                context.cancelJobGroup(group)
-                thread.join(0.2)
+        with job(tell) as rows:
+            thread = InheritableThread(target=run, args=(rows,), daemon=True)
+            thread.start()
+            try:
+                while not isinstance(message := told.get(), _End):
+                    step, number, deaths, answered = message
+                    unit = units[step][number]
+                    yield from [Retried(step, unit, HOW)] * min(deaths, MAX_TRIES - 1)
+                    if answered != b"":
+                        yield died(step, unit, HOW) if answered is None else outcome(unit, answered)
+                if message.error is not None:
+                    raise _job_failed(name, message.error) from message.error
+            finally:
+                while thread.is_alive():  # again and again: a group without a job yet has nothing to cancel
+                    context.cancelJobGroup(group)
+                    thread.join(0.2)
 
 
 class _End:
@@ -210,11 +223,19 @@ class _Telling:
         return []
 
 
-def _run_units(name: str, task: bytes, home: str, tell: Any, rows: Iterator[tuple[int, bytes]]) -> None:
+def _units(held: Broadcast[list[bytes]], rows: Rows) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the pickle of each unit of a task."""
+    for batch in rows:
+        for number in batch["id"].to_pylist():
+            yield number, held.value[number]
+
+
+def _run_units(name: str, task: bytes, home: str, tell: Any, held: Broadcast[list[bytes]], rows: Rows) -> Rows:
     """Run the unit of one task and tell its answer."""
-    for number, unit in rows:
+    for number, unit in _units(held, rows):
         deaths = _enter(task, home)
         tell.add([(name, number, deaths, answer(task, pickle.loads(unit)) if deaths < MAX_TRIES else None)])
+    yield from ()
 
 
 def _task() -> TaskContext:
@@ -245,28 +266,28 @@ def _keep(step: bytes) -> None:
     _kept = step
 
 
-def _split(spec: bytes, todo: Sequence[int], home: str, rows: Rows) -> Rows:
+def _split(spec: bytes, todo: Sequence[int], home: str, held: Broadcast[list[bytes]], rows: Rows) -> Rows:
     """Yield the blocks of one unit, each for the task of its partition.
 
     What there is to tell goes the same way: to every task of a failure, to the first of a unit that was tried again.
+    An accumulator would have it once more whenever Spark splits a unit again to replace blocks that were lost.
     """
     tasks = {partition: task for task, partition in enumerate(todo)}
-    for batch in rows:
-        for number, unit in zip(batch["number"].to_pylist(), batch["unit"].to_pylist(), strict=True):
-            deaths, answered = _enter(spec, home), None
-            if deaths < MAX_TRIES:
-                try:
-                    for k, block in enumerate(load(spec).split(pickle.loads(unit))):
-                        if block.partition in tasks:
-                            yield _block_row(tasks[block.partition], number, k, block.data)
-                    answered = b""
-                except Exception as error:  # this is `attempt` for what yields
-                    answered = failure(error)
-            told = pa.py_buffer(pickle.dumps(("split", number, deaths, answered)))
-            if answered != b"":
-                yield from (_block_row(task, NOTE, number, told) for task in tasks.values())
-            elif deaths:
-                yield _block_row(0, NOTE, number, told)
+    for number, unit in _units(held, rows):
+        deaths, answered = _enter(spec, home), None
+        if deaths < MAX_TRIES:
+            try:
+                for k, block in enumerate(load(spec).split(pickle.loads(unit))):
+                    if block.partition in tasks:
+                        yield _block_row(tasks[block.partition], number, k, block.data)
+                answered = b""
+            except Exception as error:  # this is `attempt` for what yields
+                answered = failure(error)
+        told = pa.py_buffer(pickle.dumps(("split", number, deaths, answered)))
+        if answered != b"":
+            yield from (_block_row(task, NOTE, number, told) for task in tasks.values())
+        elif deaths:
+            yield _block_row(0, NOTE, number, told)
 
 
 def _block_row(task: int, unit: int, block: int, data: pa.Buffer) -> pa.RecordBatch:
@@ -276,16 +297,17 @@ def _block_row(task: int, unit: int, block: int, data: pa.Buffer) -> pa.RecordBa
     return pa.RecordBatch.from_arrays([*values, column], schema=BLOCKS)
 
 
-def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Rows) -> Rows:
-    """Yield what is told of the partition of this task; where units failed, none reduces. The first tells of units."""
+def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, name: str, tell: Any, rows: Rows) -> Rows:
+    """Reduce the partition of this task and tell of it; where units failed, none reduces. The first tells of units."""
+    yield from ()
     task = _task().partitionId()
     blocks = _blocks(task, rows)
     first, failed = next(blocks, None), False
     while first is not None and first[0] == NOTE:
-        told = pickle.loads(first[1])
+        step, *told = pickle.loads(first[1])
         failed = failed or told[-1] != b""
         if task == 0:
-            yield _told_row(*told)
+            tell.add([(f"{name}: {step}", *told)])
         first = next(blocks, None)
     if failed:
         return
@@ -296,7 +318,7 @@ def _reduce(spec: bytes, todo: Sequence[int], scratch: str, home: str, rows: Row
         return load(spec).reduce(todo[task], (data for _, data in every), Path(scratch))
 
     deaths = _enter(spec, home)
-    yield _told_row("reduce", todo[task], deaths, attempt(run) if deaths < MAX_TRIES else None)
+    tell.add([(f"{name}: reduce", todo[task], deaths, attempt(run) if deaths < MAX_TRIES else None)])
 
 
 def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
@@ -309,20 +331,6 @@ def _blocks(task: int, rows: Rows) -> Iterator[tuple[int, pa.Buffer]]:
                     " Report this as a bug."
                 )
             yield batch["unit"][k].as_py(), batch["data"][k].as_buffer()
-
-
-def _told_row(step: str, number: int, deaths: int, answered: bytes | None) -> pa.RecordBatch:
-    columns = [pa.array([value], pa.int32()) for value in (number, deaths)]
-    columns = [pa.array([step]), *columns, pa.array([answered], pa.binary())]
-    return pa.RecordBatch.from_arrays(columns, names=["step", "number", "deaths", "answered"])
-
-
-def _pass_on(name: str, tell: Any, rows: Iterator[Any]) -> None:
-    """Tell what the reduce said; Spark has accumulators in this function, and not in those above."""
-    _keep(name.encode())
-    for row in rows:
-        answered = None if row.answered is None else bytes(row.answered)
-        tell.add([(f"{name}: {row.step}", row.number, row.deaths, answered)])
 
 
 def _session(workers: int) -> SparkSession:

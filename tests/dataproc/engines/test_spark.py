@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -242,7 +242,8 @@ def test_blocks_are_handed_over_in_bounded_batches(engine: SparkEngine) -> None:
 
 
 def test_a_job_that_spark_gives_up_is_one_sentence(engine: SparkEngine) -> None:
-    outcomes = engine._outcomes("step", {}, lambda tell: engine._spark.sql("SELECT raise_error('lost')").collect())
+    job = engine._spark.sql("SELECT raise_error('lost')")
+    outcomes = engine._outcomes("step", {}, lambda tell: nullcontext(job))
     with pytest.raises(DataprocError, match=r"step: Spark must finish the job, got: .*lost.*`dataproc resume` goes on"):
         list(outcomes)
     from dataproc.engines.spark import _job_failed
