@@ -1,0 +1,100 @@
+"""What a driver and its workers use, step by step: wall and CPU time, memory of all together, bytes written to disk.
+
+Linux only: read from /proc. Memory is the proportional set size, in which what processes share counts once, sampled
+twice a second; pages of files that are memory-mapped count too. Bytes written are those that reach the disk's cache:
+spills, sorted runs, and parts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from jobs.events import Event
+from jobs.progress import ProgressDisplay
+
+SAMPLE_S = 0.5
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class StepUsed:
+    """What one step used; `resumed` says that a part of it was done by a run that was cut off, which told nothing."""
+
+    step: str
+    resumed: bool
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    written_bytes: int
+
+
+class Meter(ProgressDisplay):
+    """Shows the steps of a run, and adds what each used to a file of JSON lines as it ends."""
+
+    def __init__(self, console: Console, path: Path) -> None:
+        super().__init__(console)
+        self._path = path
+        self._resumed = False
+        self._before = (0.0, 0.0, 0)
+        self._peak = 0
+        threading.Thread(target=self._sample, daemon=True).start()
+
+    def show(self, event: Event) -> None:
+        """Take in an event of a step."""
+        super().show(event)
+        if event["event"] == "step_started":
+            self._resumed, self._peak, self._before = event["done"] > 0, 0, _used()
+        elif event["event"] == "step_ended":
+            wall_s, cpu_s, written = (now - before for now, before in zip(_used(), self._before, strict=True))
+            peak = max(self._peak, _memory())
+            used = StepUsed(event["step"], self._resumed, wall_s, cpu_s, peak, int(written))
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(used)) + "\n")
+
+    def _sample(self) -> None:
+        while True:
+            self._peak = max(self._peak, _memory())
+            time.sleep(SAMPLE_S)
+
+
+def read_used(path: Path) -> list[StepUsed]:
+    """Return what each step used, in order."""
+    return [StepUsed(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _used() -> tuple[float, float, int]:
+    """Return wall and CPU seconds, and bytes written, of this process and those that it started and that still live."""
+    cpu_s, written = 0.0, 0
+    for process in _processes():
+        with contextlib.suppress(OSError):  # it has just ended
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            cpu_s += (int(fields[11]) + int(fields[12])) / _TICKS
+            written += int((process / "io").read_text().split("\nwrite_bytes:")[1].split()[0])
+    return time.monotonic(), cpu_s, written
+
+
+def _memory() -> int:
+    total = 0
+    for process in _processes():
+        with contextlib.suppress(OSError):
+            total += int((process / "smaps_rollup").read_text().split("\nPss:")[1].split()[0]) << 10
+    return total
+
+
+def _processes(pid: int | None = None) -> Iterator[Path]:
+    """Yield the folder in /proc of this process and of all below it."""
+    process = Path("/proc") / str(pid or os.getpid())
+    yield process
+    with contextlib.suppress(OSError):
+        for thread in (process / "task").iterdir():
+            for child in (thread / "children").read_text().split():
+                yield from _processes(int(child))
