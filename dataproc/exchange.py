@@ -8,6 +8,7 @@ engine can carry them and compare them alike.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -162,21 +163,23 @@ class _Run:
     def __init__(self, path: Path) -> None:
         self._batches = pa.ipc.open_stream(pa.OSFile(str(path), "rb"))
         self.head: pa.RecordBatch = self._batches.read_next_batch()
+        self._full = self.head.num_rows
 
-    def advance(self) -> bool:
-        """Load the next batch; say whether there is one."""
-        try:
-            self.head = self._batches.read_next_batch()
-        except StopIteration:
-            return False
-        return True
+    def take(self, rows: int) -> bool:
+        """Leave out the first rows of the head, fill it up when less than half is left; say whether there is any."""
+        self.head = self.head.slice(rows)
+        if 2 * self.head.num_rows <= self._full:
+            with contextlib.suppress(StopIteration):
+                self.head = pa.concat_batches([self.head, self._batches.read_next_batch()])
+        return bool(self.head.num_rows)
 
 
 def merge(runs: list[_Run], keys: Sequence[str]) -> Rows:
     """Yield the rows of sorted runs in one sorted order.
 
     Each round sorts the heads together and emits up to the first place where some run's head is used up: rows beyond it
-    might come after rows that this run has not shown yet.
+    might come after rows that this run has not shown yet. Heads are never short, except at a run's end, so that a round
+    emits a good part of what it sorts, however many runs there are.
     """
     while runs:
         table = pa.Table.from_batches([run.head for run in runs])
@@ -186,13 +189,6 @@ def merge(runs: list[_Run], keys: Sequence[str]) -> Rows:
         last = np.zeros(len(runs), dtype=np.int64)
         last[owner] = np.arange(len(owner))  # the last position of each run, since later assignments win
         cut = int(last.min()) + 1
-        yield table.take(pa.array(order[:cut])).combine_chunks().to_batches()[0]
+        yield from table.take(pa.array(order[:cut])).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
         used = np.bincount(owner[:cut], minlength=len(runs))
-        rest = []
-        for run, count in zip(runs, used, strict=True):
-            if count < run.head.num_rows:
-                run.head = run.head.slice(count)
-                rest.append(run)
-            elif run.advance():
-                rest.append(run)
-        runs = rest
+        runs = [run for run, rows in zip(runs, used.tolist(), strict=True) if run.take(rows)]

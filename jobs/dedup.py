@@ -64,7 +64,7 @@ def _declare(run: Run, earlier: tuple[Earlier, ...]) -> Dataset:
 def _phase(run: Run, earlier: tuple[Earlier, ...], name: str, reads: Sequence[str], parts: int) -> Dataset:
     """Return a phase's dataset; all phases share one fingerprint basis, the dedup config and the earlier runs."""
     made_from = {
-        "version": 3,
+        "version": 4,
         "dedup": run.recipe.dedup.model_dump(mode="json", exclude={"against", "alarms"}),
         "against": [one.fingerprint for one in earlier],
         "phase": name,
@@ -150,7 +150,7 @@ class _Dedup:
             dataset,
             Exchange(
                 name=dataset.name,
-                source=ByPlace(self.run.folder, source or "", "place", schema, parts, self.partitions),
+                source=ByPlace(self.run.folder, source or "", "place", schema, parts, parts, self.partitions),
                 schema=schema,
                 partition="partition",
                 sort_by=("place",),

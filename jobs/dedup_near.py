@@ -168,7 +168,9 @@ class _Rounds:
     def __init__(self, near: NearDedup, prefix: str, extra: pa.Schema) -> None:
         self._near, self._prefix, self._extra = near, prefix, extra
         self.edges: list[str] = []
-        self.parts = near.run.num_parts + earlier_parts(near.partitions, near.earlier)
+        # Pairs come to ranges of parts, not to each: blocks and files would grow with the square of the parts.
+        self._ranges = min(near.partitions, near.run.num_parts)
+        self.parts = self._ranges + earlier_parts(near.partitions, near.earlier)
 
     def failed(self) -> FailedRows:
         """Return the rows that the last round leaves."""
@@ -204,17 +206,17 @@ class _Rounds:
     ) -> int:
         """Pair, attach, verify; return how many rows failed."""
         near, extra = self._near, list(self._extra)
-        folder, parts, config = near.run.folder, near.run.num_parts, near.config
+        folder, config = near.run.folder, near.config
         candidates = pa.schema([*CANDIDATES, *extra])
         name = f"{self._prefix}/round-{number}"
         reads = self.edges[-1] if number else reads
         made = near.dataset(f"{name}/candidates", reads)
-        shingled = near.dataset(f"{name}/shingled", made.name, parts=parts)
+        shingled = near.dataset(f"{name}/shingled", made.name, parts=self._ranges)
         edges = near.dataset(f"{name}/edges", shingled.name, parts=self.parts)
         if not edges.complete():
             self.pair(number, joined(source, *leaders), reads)
             spread = pa.schema([("partition", pa.int32()), *candidates])
-            by_member = ByPlace(folder, made.name, "place", spread, parts, near.partitions)
+            by_member = self._by_place(made, "place", spread)
             order = ("place", "a_place", "band")
             with_sketch = candidates.append(SKETCH)
             sink = PartSink(shingled, with_sketch)
@@ -222,14 +224,18 @@ class _Rounds:
             spec = _exchange(shingled, by_member, spread, order, attach, sink)
             near.run.regroup(shingled, spec, range(near.partitions))
             spread = pa.schema([("partition", pa.int32()), *with_sketch])
-            by_leader = ByPlace(folder, shingled.name, "a_place", spread, parts, near.partitions)
+            by_leader = self._by_place(shingled, "a_place", spread)
             order = ("a_place", "place", "band")
             sink = PartSink(edges, pa.schema([*candidates, *MEASURED]), _CountPairs(config.min_jaccard))
             verify = Verify(folder, [run.folder for run in near.earlier], config)
-            near.run.regroup(edges, _exchange(edges, by_leader, spread, order, verify, sink), range(parts))
+            near.run.regroup(edges, _exchange(edges, by_leader, spread, order, verify, sink), range(self._ranges))
         shingled.discard()  # shingles travelled only to be compared: not worth keeping
         self.edges.append(edges.name)
         return sum(entry.counters.get("rows_failed", 0) for entry in edges.entries())
+
+    def _by_place(self, dataset: Dataset, column: str, schema: pa.Schema) -> ByPlace:
+        run = self._near.run
+        return ByPlace(run.folder, dataset.name, column, schema, run.num_parts, self._ranges, self._near.partitions)
 
 
 @dataclass(frozen=True)

@@ -198,9 +198,9 @@ def hash_groups(batch: pa.RecordBatch, column: str, scope: Scope, partitions: in
 
 @dataclass(frozen=True)
 class ByPlace:
-    """The rows of a stored dataset, spread to the part that the place in `column` is in.
+    """The rows of a stored dataset, spread by the part that the place in `column` is in: to `ranges` of the parts.
 
-    Those of earlier runs are spread over partitions of their own, from `parts` on, a part of a run whole in one.
+    Those of earlier runs are spread over partitions of their own, from `ranges` on, a part of a run whole in one.
     """
 
     folder: Folder
@@ -208,14 +208,15 @@ class ByPlace:
     column: str
     schema: pa.Schema
     parts: int
+    ranges: int
     partitions: int
 
     def __call__(self, part: int) -> Rows:
         """Yield the rows of one part."""
         for batch in read_part(self.folder, self.dataset, part):
             where = batch[self.column].to_numpy() >> 32
-            beyond = self.parts + spread(where, self.partitions).astype(np.int64)
-            yield with_partition(batch, np.where(where < 0, beyond, where))
+            beyond = self.ranges + spread(where, self.partitions).astype(np.int64)
+            yield with_partition(batch, np.where(where < 0, beyond, where * self.ranges // self.parts))
 
 
 @dataclass(frozen=True)

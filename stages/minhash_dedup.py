@@ -197,8 +197,7 @@ def _first_open(rows: Rows) -> Rows:
 class AttachSketch:
     """Adds the member's `sketch` to the first row of each pair; candidates sorted by (place, a_place, band).
 
-    The partition is the member's part, so its signatures are read in order beside the rows; other rows of a pair get
-    null.
+    A partition holds whole parts, so that signatures are read in order beside the rows; other rows of a pair get null.
     """
 
     def __init__(self, folder: Folder, column: str) -> None:

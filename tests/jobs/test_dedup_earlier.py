@@ -228,7 +228,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(clusters:
     deaths = 0
     while True:
         try:
-            dedup(clusters / "new-crawl", tmp_path / "run", Inline(lives=9), **config)
+            dedup(clusters / "new-crawl", tmp_path / "run", Inline(lives=7), **config)
             break
         except KeyboardInterrupt:
             deaths += 1
