@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -74,20 +75,29 @@ class CountSources:
 
     def __call__(self, part: int) -> Rows:
         """Yield the rows of one part."""
-        counts: dict[tuple[str, str], list[int]] = {}
+        seen = Counter[tuple[str, str | None, bool]]()
         for batch in read_aligned(self.folder, part, {"documents": ["url", "input"], "dedup": ["dedup_reason"]}):
             dropped = pc.is_valid(batch["dedup_reason"]).to_pylist()
-            for url, name, lost in zip(batch["url"].to_pylist(), batch["input"].to_pylist(), dropped, strict=True):
-                for source in _sources(url, name):
-                    count = counts.setdefault(source, [0, 0])
-                    count[0] += 1
-                    count[1] += lost
+            seen.update(zip(batch["input"].to_pylist(), map(_site, batch["url"].to_pylist()), dropped, strict=True))
+        counts: dict[tuple[str, str], list[int]] = {}
+        for (name, site, lost), number in seen.items():
+            for source in _sources(site, name):
+                count = counts.setdefault(source, [0, 0])
+                count[0] += number
+                count[1] += lost * number
         rows = [(kind, name, *count) for (kind, name), count in sorted(counts.items())]
         columns = zip(*rows, strict=True) if rows else ([] for _ in SOURCES)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, SOURCES, strict=True)]
         hashes = [hash64(f"{kind}\0{name}".encode()) for kind, name, *_ in rows]
         batch = pa.RecordBatch.from_arrays(arrays, schema=SOURCES)
         yield with_partition(batch, np.array(hashes, np.int64).view(np.uint64) % np.uint64(self.partitions))
+
+
+def _site(url: str | None) -> str | None:
+    """Return what tells the host of a URL, and is the same for many: as much as comes before the path."""
+    if url is not None and url.startswith(("http://", "https://")) and (end := url.find("/", 8)) > 0:
+        return url[:end]
+    return url
 
 
 def _sources(url: str | None, name: str) -> Iterator[tuple[str, str]]:

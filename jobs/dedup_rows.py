@@ -40,6 +40,9 @@ GROUPED = pa.schema(
 MEMBERS = pa.schema([("partition", pa.int32()), ("place", pa.int64()), ("root", pa.int64())])
 """A document of a component, named by the component's least place."""
 
+CONTRACTED_EDGES = 1 << 22
+"""Edges held to be contracted, at 40 bytes each."""
+
 
 def with_partition(batch: pa.RecordBatch, partition: npt.NDArray[Any]) -> pa.RecordBatch:
     """Return the batch with its partition ids as an int32 column."""
@@ -305,14 +308,23 @@ class VerifiedEdges:
 
     def __call__(self, part: int) -> Rows:
         """Yield the rows of one part."""
-        from dataproc.kernels.union_find import components
-
-        nodes, others = [np.array([], np.int64)], [np.array([], np.int64)]
+        held: list[pa.RecordBatch] = []
+        size = 0
         for name in self.edges:
             for batch in verified(self.folder, name, part, self.min_jaccard, ("place", "a_place")):
-                nodes.append(batch["place"].to_numpy())
-                others.append(batch["a_place"].to_numpy())
-        node, root = components(np.concatenate(nodes), np.concatenate(others))
+                held.append(batch.select(["place", "a_place"]))
+                size += batch.num_rows
+                if size >= CONTRACTED_EDGES:
+                    yield from self._contracted(held)
+                    held, size = [], 0
+        if held:
+            yield from self._contracted(held)
+
+    def _contracted(self, held: Sequence[pa.RecordBatch]) -> Rows:
+        from dataproc.kernels.union_find import components
+
+        edges = pa.Table.from_batches(held)
+        node, root = components(edges["place"].to_numpy(), edges["a_place"].to_numpy())
         yield from _both_ways(node[node != root], root[node != root], self.partitions)
 
 
