@@ -20,13 +20,12 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from benchmarks.figures import Figure, show, write
 from benchmarks.generated import PART_DOCS, DocumentsTask, SignaturesTask
 from benchmarks.meter import Meter, StepUsed, read_used
-from benchmarks.plot import Line, log_log
+from benchmarks.plot import Line, exponent, log_log
 from dataproc.config import validate
 from dataproc.engines.local import LocalEngine
 from dataproc.shards import Dataset
@@ -186,14 +185,6 @@ def _result(folder: Folder, documents: int, steps: list[StepUsed]) -> Done:
     )
 
 
-def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """Return b of the line log value = a + b log size with the least squares.
-
-    Example: exponent([1, 10, 100], [3, 30, 300]) == 1, to rounding.
-    """
-    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
-
-
 def figures_of(runs: Sequence[Done]) -> Iterator[Figure]:
     """Yield the figures of runs with signatures, smallest first."""
     for run in runs:
@@ -275,7 +266,10 @@ def plot_of(runs: Sequence[Done]) -> str:
 
 
 def millions(documents: int) -> str:
-    """Return a number of documents in words. Example: millions(20_000_000) == "20 million"."""
+    """Return a number of documents in words.
+
+    Example: millions(20_000_000) == "20 million"
+    """
     return f"{documents / 1e6:g} million"
 
 

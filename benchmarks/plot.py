@@ -22,10 +22,13 @@ class Line:
     x: Sequence[float]
     y: Sequence[float]
 
-    @property
-    def slope(self) -> float | None:
-        """Return the exponent of y in x by least squares; None of a single point."""
-        return float(np.polyfit(np.log(self.x), np.log(self.y), 1)[0]) if len(self.x) > 1 else None
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> float:
+    """Return b of the line log y = a + b log x with the least squares; there must be two points or more.
+
+    Example: exponent([1, 10, 100], [3, 30, 300]) == 1, to rounding.
+    """
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def log_log(title: str, x_name: str, lines: Sequence[Line]) -> str:
@@ -36,9 +39,10 @@ def log_log(title: str, x_name: str, lines: Sequence[Line]) -> str:
 def _drawn(title: str, x_name: str, lines: Sequence[Line]) -> Iterator[str]:
     across = _Axis([x for line in lines for x in line.x], LEFT, WIDTH - RIGHT)
     up = _Axis([y for line in lines for y in line.y], HEIGHT - BOTTOM, TOP)
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">'
+    yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">'
+    yield "<style>text { font: 12px sans-serif }</style>"
     yield f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
-    yield f'<text x="{LEFT}" y="22" font-size="14" font-weight="bold">{escape(title)}</text>'
+    yield f'<text x="{LEFT}" y="22" style="font: bold 14px sans-serif">{escape(title)}</text>'
     for value in across.ticks():
         at = across.at(value)
         yield f'<path d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#d0d7de"/>'
@@ -50,11 +54,12 @@ def _drawn(title: str, x_name: str, lines: Sequence[Line]) -> Iterator[str]:
     yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{escape(x_name)}</text>'
     for number, (line, color) in enumerate(zip(lines, COLORS, strict=False)):
         points = [(across.at(x), up.at(y)) for x, y in zip(line.x, line.y, strict=True)]
-        yield f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}" fill="none" stroke="{color}" stroke-width="2"/>'
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        yield f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>'
         yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{color}"/>' for x, y in points)
-        slope = "" if line.slope is None else f": exponent {line.slope:.2f}"
+        told = f"{line.name}: exponent {exponent(line.x, line.y):.2f}" if len(line.x) > 1 else line.name
         yield f'<circle cx="{WIDTH - RIGHT + 20}" cy="{TOP + 20 * number + 6}" r="4" fill="{color}"/>'
-        yield f'<text x="{WIDTH - RIGHT + 30}" y="{TOP + 20 * number + 10}">{escape(line.name + slope)}</text>'
+        yield f'<text x="{WIDTH - RIGHT + 30}" y="{TOP + 20 * number + 10}">{escape(told)}</text>'
 
 
 class _Axis:

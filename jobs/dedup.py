@@ -32,6 +32,9 @@ from stages.clusters import DECISIONS, WITH_EARLIER, ChooseKeepers
 KINDS = ("dedup.url", "dedup.exact", "dedup.minhash")
 """Reasons, in the order in which they act."""
 
+MAX_PARTITIONS = 4096
+"""Blocks of an exchange grow with parts times partitions. A partition may be of any size: it is sorted on disk."""
+
 
 def run_dedup(run: Run) -> None:
     """Fill dedup/ and dropped/dedup/, and the figures for the alarms."""
@@ -85,7 +88,7 @@ class _Dedup:
     def __post_init__(self) -> None:
         entries = Dataset(self.run.folder, "documents", {}, self.run.num_parts).entries()
         text = sum(entry.counters["text_bytes"] for entry in entries)
-        self.partitions = 1 + text // self.run.recipe.dedup.partition_bytes
+        self.partitions = min(MAX_PARTITIONS, 1 + text // self.run.recipe.dedup.partition_bytes)
         self.decisions = WITH_EARLIER if self.earlier else DECISIONS
 
     def dataset(self, name: str, *reads: str, parts: int | None = None) -> Dataset:

@@ -24,6 +24,7 @@ from dataproc.tables import read_aligned, read_part
 from jobs.dedup_rows import Source, by_key, hash_groups, own_members, spread, verified, with_claim, with_partition
 from jobs.dedup_scope import COLUMNS, Scope
 from jobs.recipe import DedupConfig
+from jobs.signatures import VERSION
 from stages.minhash_plan import MinhashDedup
 from stages.places import places, run_part_row, to_earlier
 
@@ -98,9 +99,14 @@ def _check(name: str, config: DedupConfig, made_from: Mapping[str, Any], before:
 
 
 def _check_signatures(run: Earlier, minhash: MinhashDedup) -> None:
-    """Refuse a run whose signatures/ lack what pairs are verified by, or were made with another vocabulary."""
-    made = (read_description(run.folder, "signatures") or {"made_from": {}})["made_from"].get("minhash") or {}
-    ours = minhash.signed()
+    """Refuse a run whose signatures/ lack what pairs are verified by, or were made in another way."""
+    made_from = (read_description(run.folder, "signatures") or {"made_from": {}})["made_from"]
+    if made_from.get("version") != VERSION:
+        raise ConfigError(
+            f"dedup.against: {run.name} must have signatures of version {VERSION}, got {made_from.get('version')}."
+            " Run it again with --redo signatures."
+        )
+    made, ours = made_from.get("minhash") or {}, minhash.signed()
     if made.get("vocabulary") != ours.get("vocabulary"):
         raise ConfigError(
             f"dedup.against: {run.name} must have shingles of the same tokens, got another vocabulary."

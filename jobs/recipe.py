@@ -122,7 +122,8 @@ class DedupConfig(Config):
     alarms: Alarms | None = Alarms()
     """When to warn; null is never."""
     partition_bytes: int = Field(256 << 20, gt=0)
-    """Text per partition of an exchange; decides the number of intermediate parts, never the result."""
+    """Text per partition of an exchange, of which there are at most 4,096; decides the number of intermediate parts,
+    never the result."""
 
 
 class ScoresConfig(Config):

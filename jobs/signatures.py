@@ -18,6 +18,9 @@ from stages.minhash_dedup import signatures
 from stages.minhash_plan import MinhashDedup
 from stages.url_dedup import url_hashes
 
+VERSION = 3
+"""Raised when the same config gives other bytes."""
+
 SCHEMA = pa.schema(
     [
         ("doc_id", pa.binary()),
@@ -25,7 +28,7 @@ SCHEMA = pa.schema(
         ("url_hash", pa.binary()),  # xxh3_128 of the canonical URL; null without one
         ("text_hash", pa.binary()),  # xxh3_128 of the text, white space folded
         ("minhash", pa.binary()),  # uint32 or uint64 little-endian, bands x rows of them; null for a text without words
-        ("shingles", pa.binary()),  # sorted unique uint64 little-endian; null where pairs are not verified by them
+        ("shingles", pa.binary()),  # as `lists_to_binary` has them; null where pairs are not verified by them
     ]
 )
 
@@ -34,7 +37,7 @@ def declare_signatures(run: Run) -> Dataset:
     """Return the dataset signatures/."""
     minhash = run.recipe.dedup.minhash
     made_from = {
-        "version": 2,
+        "version": VERSION,
         "minhash": minhash and minhash.signed(),
         "libraries": library_versions("numba", *_tokenizing(minhash)),
     }

@@ -44,7 +44,7 @@ def shingles(texts: pa.Array, config: MinhashDedup, tokenizer: Tokenizer | None 
 
 
 def signatures(texts: pa.Array, config: MinhashDedup, tokenizer: Tokenizer | None = None) -> dict[str, pa.Array]:
-    """Return `minhash` (num_hashes uint32 or uint64) and `shingles` (sorted unique uint64), binary, little-endian.
+    """Return `minhash` (num_hashes uint32 or uint64, little-endian) and `shingles` (of `lists_to_binary`), binary.
 
     A text without a shingle has null signature: it is in no band. `shingles` is null where pairs are not verified by
     it: it is the largest column of the sidecar.
@@ -66,22 +66,31 @@ def signatures(texts: pa.Array, config: MinhashDedup, tokenizer: Tokenizer | Non
 
 
 def lists_to_binary(values: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64]) -> pa.Array:
-    """Return a binary array whose items are the little-endian bytes of values[offsets[i]:offsets[i + 1]]."""
-    ends = pa.array((offsets * 8).astype(np.int32))
-    return pa.Array.from_buffers(
-        pa.binary(), len(offsets) - 1, [None, ends.buffers()[1], pa.py_buffer(values.tobytes())]
-    )
+    """Return the sets as binary, 4 bytes a shingle: the upper 32 bits of hashes, each as its step from the one before.
+
+    Sorted, their steps have a zero byte or two for most texts, which compression finds. Hashes that agree in those bits
+    become one: the Jaccard of two sets of n shingles is off by n / 2**32 in the mean, a millionth for 4,000.
+    """
+    upper = (values >> np.uint64(32)).astype(np.uint32)
+    opens = np.zeros(len(values), bool)
+    opens[offsets[:-1][offsets[:-1] < offsets[1:]]] = True
+    steps = np.where(opens, upper, np.diff(upper, prepend=np.uint32(0)))
+    kept = opens | (steps > 0)
+    ends = np.concatenate([[0], np.cumsum(kept)])[offsets] * 4
+    data = pa.py_buffer(steps[kept].astype("<u4").tobytes())
+    return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(ends.astype(np.int32)), data])
 
 
 def binary_to_lists(column: pa.Array) -> Sets:
-    """Undo `lists_to_binary`; nulls are empty lists."""
+    """Undo `lists_to_binary`, the lower 32 bits 0; nulls are empty sets."""
     column = pc.fill_null(column, b"")
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1].astype(
-        np.int64
-    )
+    ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
     data = column.buffers()[2]
-    values = np.frombuffer(data if data is not None else b"", np.uint8)[offsets[0] : offsets[-1]].view(np.uint64)
-    return values, (offsets - offsets[0]) // 8
+    steps = np.frombuffer(data if data is not None else b"", np.uint8)[ends[0] : ends[-1]].view("<u4")
+    offsets = (ends - ends[0]).astype(np.int64) // 4
+    total = np.concatenate([[0], np.cumsum(steps, dtype=np.uint64)]).astype(np.uint64)
+    before = np.repeat(total[offsets[:-1]], np.diff(offsets))
+    return (total[1:] - before) << np.uint64(32), offsets
 
 
 def _to_matrix(column: pa.Array, config: MinhashDedup) -> npt.NDArray[Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +79,23 @@ def test_memory_bound_goes_through_runs_on_disk(tmp_path: Path) -> None:
     want = sorted((key, doc) for unit in many for _, key, doc in unit)
     assert run(exchange(piece_bytes=50_000, partitions=1), many, tmp_path) == [want]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_merge_sorts_few_rows_again_however_many_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sorted_rows = []
+
+    def sort_indices(table: pa.Table, **options: Any) -> pa.Array:
+        sorted_rows.append(table.num_rows)
+        return pc.sort_indices(table, **options)
+
+    monkeypatch.setattr("dataproc.exchange.pc", SimpleNamespace(sort_indices=sort_indices))
+    monkeypatch.setattr("dataproc.exchange.BATCH_ROWS", 20)
+    draw = random.Random(0)
+    units = [[(0, draw.getrandbits(60), draw.randbytes(4)) for _ in range(400)] for _ in range(50)]
+    want = sorted((key, doc) for unit in units for _, key, doc in unit)
+    assert run(exchange(piece_bytes=8_000, partitions=1), units, tmp_path) == [want]
+    assert len(sorted_rows) > 100  # pieces, and rounds of a merge of 50 runs
+    assert sum(sorted_rows) < 6 * len(want)  # once to cut, once for the runs, the rest to merge them
 
 
 def test_partition_out_of_range_is_an_error() -> None:

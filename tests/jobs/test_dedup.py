@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dataproc.engines.local import LocalEngine
 from dataproc.storage import Folder
+from jobs import dedup_rows
 from jobs.dedup_evidence import read_evidence
 from tests.jobs.dedup_runs import Document, Inline, article, crawl_of, dedup, near
 
@@ -69,12 +70,23 @@ def test_longest_and_first_are_other_policies(tmp_path: Path, engine: Inline) ->
     assert first[min(document.id for document in documents)]["cluster_size"] == 3
 
 
-@pytest.mark.parametrize("partition_bytes", [2_000, 10_000])
+@pytest.mark.parametrize("partition_bytes", [2_000, 10_000, 30_000])
 def test_partitions_do_not_show(tmp_path: Path, engine: Inline, partition_bytes: int) -> None:
     crawl_of(planted(), 4, tmp_path / "crawl")
     one = dedup(tmp_path / "crawl", tmp_path / "one", engine)
     assert dedup(tmp_path / "crawl", tmp_path / "many", engine, partition_bytes=partition_bytes) == one
-    assert len(list((tmp_path / "many" / "dedup" / "exact_groups").glob("part-*"))) > 3
+    partitions = len(list((tmp_path / "many" / "dedup" / "exact_groups").glob("part-*")))
+    assert partitions == {2_000: 30, 10_000: 6, 30_000: 2}[partition_bytes]
+    assert len(list((tmp_path / "many" / "dedup" / "round-0" / "edges").glob("part-*"))) == min(partitions, 4)
+
+
+def test_edges_may_be_contracted_a_few_at_a_time(
+    tmp_path: Path, engine: Inline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crawl_of(planted(), 4, tmp_path / "crawl")
+    one = dedup(tmp_path / "crawl", tmp_path / "one", engine)
+    monkeypatch.setattr(dedup_rows, "CONTRACTED_EDGES", 1)
+    assert dedup(tmp_path / "crawl", tmp_path / "few", engine) == one
 
 
 def test_failed_members_are_led_again(tmp_path: Path, engine: Inline) -> None:

@@ -21,6 +21,7 @@ from dataproc.storage import Folder
 from jobs.dedup_earlier import open_earlier
 from jobs.dedup_evidence import read_evidence
 from jobs.lives import LifeReader
+from jobs.signatures import VERSION
 from stages.places import run_part_row
 from tests.jobs.dedup_runs import Inline, article, crawl_of, dedup, near, recipe_of
 
@@ -286,6 +287,15 @@ def test_a_run_that_cannot_be_an_index_is_an_error(
 ) -> None:
     recipe = recipe_of(against=[str(old / run) for run in runs], **config)
     with pytest.raises(error, match=message):
+        open_earlier(recipe.dedup)
+
+
+def test_signatures_of_another_version_are_an_error(old: Path, tmp_path: Path) -> None:
+    shutil.copytree(old / "run", tmp_path / "run")
+    described = tmp_path / "run" / "manifests" / "signatures" / "dataset.json"
+    described.write_text(described.read_text().replace(f'"version": {VERSION}', '"version": 2'))
+    recipe = recipe_of(against=[str(tmp_path / "run")], minhash={"verification": "signature"})
+    with pytest.raises(ConfigError, match=f"signatures of version {VERSION}, got 2. Run it again with --redo signat"):
         open_earlier(recipe.dedup)
 
 
