@@ -138,6 +138,8 @@ def _done(work: Path, documents: int, *, with_texts: bool) -> Done:
     result = work / f"{name}.json"
     if not result.exists():
         work.mkdir(parents=True, exist_ok=True)
+        if not (work / name).exists():
+            (work / f"{name}.steps.jsonl").unlink(missing_ok=True)
         done = run_dedup_of(Folder(work / name), documents, with_texts, work / f"{name}.steps.jsonl")
         result.write_text(json.dumps(asdict(done), indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(work / name)

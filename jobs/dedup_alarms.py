@@ -78,10 +78,10 @@ class CountSources:
         seen = Counter[tuple[str, str | None, bool]]()
         for batch in read_aligned(self.folder, part, {"documents": ["url", "input"], "dedup": ["dedup_reason"]}):
             dropped = pc.is_valid(batch["dedup_reason"]).to_pylist()
-            seen.update(zip(batch["input"].to_pylist(), map(_site, batch["url"].to_pylist()), dropped, strict=True))
+            seen.update(zip(batch["input"].to_pylist(), map(host_of, batch["url"].to_pylist()), dropped, strict=True))
         counts: dict[tuple[str, str], list[int]] = {}
-        for (name, site, lost), number in seen.items():
-            for source in _sources(site, name):
+        for (name, host, lost), number in seen.items():
+            for source in _sources(name, host):
                 count = counts.setdefault(source, [0, 0])
                 count[0] += number
                 count[1] += lost * number
@@ -93,16 +93,9 @@ class CountSources:
         yield with_partition(batch, np.array(hashes, np.int64).view(np.uint64) % np.uint64(self.partitions))
 
 
-def _site(url: str | None) -> str | None:
-    """Return what tells the host of a URL, and is the same for many: as much as comes before the path."""
-    if url is not None and url.startswith(("http://", "https://")) and (end := url.find("/", 8)) > 0:
-        return url[:end]
-    return url
-
-
-def _sources(url: str | None, name: str) -> Iterator[tuple[str, str]]:
+def _sources(name: str, host: str | None) -> Iterator[tuple[str, str]]:
     yield "crawl", crawl_of(name)
-    if (host := host_of(url)) is not None:
+    if host is not None:
         yield "domain", registered_domain(host)
 
 

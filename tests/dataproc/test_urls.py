@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import quote, urlsplit
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -66,6 +68,24 @@ def test_hosts() -> None:
     assert (host_of(None), host_of("http://[::1"), host_of("/a")) == (None, None, None)
     assert ascii_host("B\u00fccher.Example") == "xn--bcher-kva.example"
     assert ascii_host("a..b\u00fc") == "a..b%C3%BC"
+
+
+_PIECES = ["http://", "https://", "HTTP://", "//", "/", "?", "#", "@", ":80", "[", "]", "\t", "a.b", "-", "a" * 63, "."]
+_MADE_UP = st.lists(st.sampled_from(_PIECES) | st.text(max_size=3), max_size=6).map("".join)
+
+
+@given(url=_MADE_UP | _MADE_UP.map("https://".__add__))
+def test_plain_hosts_are_those_of_the_library(url: str) -> None:
+    try:
+        want = urlsplit(url).hostname or None
+    except ValueError:
+        want = None
+    assert host_of(url) == want
+    if want is not None:
+        try:
+            assert ascii_host(want) == want.encode("idna").decode().lower()
+        except UnicodeError:
+            assert ascii_host(want) == quote(want.lower(), safe="[]:%", errors="replace")
 
 
 def test_with_ascii_host_changes_the_host_alone() -> None:
