@@ -35,6 +35,9 @@ PIECE_BYTES = 64 << 20
 BATCH_ROWS, BATCH_BYTES = 4096, 1 << 20
 """Largest batch that a reducer is handed, and that a merge holds of each run."""
 
+MAX_RUNS = 64
+"""Sorted runs merged at once; what they become is a run, too."""
+
 Rows = Iterator[pa.RecordBatch]
 
 _LZ4 = pa.Codec("lz4_raw")
@@ -118,7 +121,8 @@ class Exchange:
     def reduce(self, partition: int, blocks: Iterable[pa.Buffer], scratch: Path) -> Any:
         """Sort the blocks of a partition, reduce and store; return the sink's report.
 
-        Memory is about twice `piece_bytes`; what exceeds it goes through sorted runs in the folder `scratch`.
+        Memory is about twice `piece_bytes`; what exceeds it goes through sorted runs in the folder `scratch`, of which
+        at most `MAX_RUNS` of a level have a batch in memory.
         """
         with storing(scratch):
             made = tempfile.TemporaryDirectory(dir=scratch)
@@ -126,7 +130,7 @@ class Exchange:
             return self.sink(partition, self.reduce_fn(self._sorted_rows(blocks, Path(folder))))
 
     def _sorted_rows(self, blocks: Iterable[pa.Buffer], folder: Path) -> Rows:
-        runs: list[_Run] = []
+        runs = _Runs(self.schema, self.sort_by, folder)
         held: list[pa.RecordBatch] = []
         size = 0
         for block in blocks:
@@ -134,20 +138,15 @@ class Exchange:
                 held.append(batch)
                 size += batch.nbytes
                 if size >= self.piece_bytes:
-                    runs.append(self._run(held, folder / str(len(runs))))
+                    runs.add(_sorted(held, self.sort_by).to_batches())
                     size = 0
         if runs:
             if held:
-                runs.append(self._run(held, folder / str(len(runs))))
-            yield from merge(runs, self.sort_by)
+                runs.add(_sorted(held, self.sort_by).to_batches())
+            yield from runs.merged()
         elif held:
             table = _sorted(held, self.sort_by)
             yield from table.to_batches(max_chunksize=_batch_rows(table))
-
-    def _run(self, held: list[pa.RecordBatch], path: Path) -> _Run:
-        with storing(path), pa.OSFile(str(path), "wb") as sink:
-            _write(sink, _sorted(held, self.sort_by))
-        return _Run(path, self.schema)
 
 
 def _batch_rows(table: pa.Table) -> int:
@@ -181,10 +180,46 @@ def _sorted(held: list[pa.RecordBatch], keys: Sequence[str]) -> pa.Table:
     return table.take(order).combine_chunks()
 
 
+class _Runs:
+    """Sorted files; whenever there are `MAX_RUNS` of a level, they become one of the next.
+
+    So few are open, and in memory with a batch, however large the partition.
+    """
+
+    def __init__(self, schema: pa.Schema, keys: Sequence[str], folder: Path) -> None:
+        self._schema, self._keys, self._folder = schema, keys, folder
+        self._levels: list[list[_Run]] = []
+        self._names = itertools.count()
+
+    def __bool__(self) -> bool:
+        return bool(self._levels)
+
+    def add(self, rows: Iterable[pa.RecordBatch], level: int = 0) -> None:
+        """Store sorted rows."""
+        path = self._folder / str(next(self._names))
+        with storing(path), pa.OSFile(str(path), "wb") as sink:
+            for batch in rows:
+                _write(sink, pa.Table.from_batches([batch]))
+        if level == len(self._levels):
+            self._levels.append([])
+        runs = self._levels[level]
+        runs.append(_Run(path, self._schema))
+        if len(runs) == MAX_RUNS:
+            self.add(merge(runs, self._keys), level + 1)
+            for run in runs:
+                run.path.unlink()
+            runs.clear()
+
+    def merged(self) -> Rows:
+        """Yield all rows in order."""
+        return merge([run for level in self._levels for run in level], self._keys)
+
+
 class _Run:
     """A sorted file read batch by batch; `head` is what is not yet merged, empty at the end."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
         self._batches = _read(pa.OSFile(str(path), "rb"), schema)
         self.head: pa.RecordBatch = next(self._batches)
         self._full = self.head.num_rows

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,7 +69,8 @@ def test_every_row_reaches_its_partition_in_order(
     want = [
         sorted((key, doc) for unit in units for part, key, doc in unit if part == partition) for partition in range(3)
     ]
-    assert run(exchange(piece_bytes), units, tmp_path_factory.mktemp("scratch")) == want
+    with patch("dataproc.exchange.MAX_RUNS", 3):
+        assert run(exchange(piece_bytes), units, tmp_path_factory.mktemp("scratch")) == want
 
 
 def test_memory_bound_goes_through_runs_on_disk(tmp_path: Path) -> None:
