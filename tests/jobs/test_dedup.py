@@ -76,7 +76,7 @@ def test_partitions_do_not_show(tmp_path: Path, engine: Inline, partition_bytes:
     one = dedup(tmp_path / "crawl", tmp_path / "one", engine)
     assert dedup(tmp_path / "crawl", tmp_path / "many", engine, partition_bytes=partition_bytes) == one
     partitions = len(list((tmp_path / "many" / "dedup" / "exact_groups").glob("part-*")))
-    assert partitions == {2_000: 30, 10_000: 6, 30_000: 2}[partition_bytes]
+    assert partitions in {2_000: range(20, 40), 10_000: range(4, 8), 30_000: range(2, 4)}[partition_bytes]
     assert len(list((tmp_path / "many" / "dedup" / "round-0" / "edges").glob("part-*"))) == min(partitions, 4)
 
 
