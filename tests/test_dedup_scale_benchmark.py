@@ -34,7 +34,7 @@ def test_sizes_of_clusters_follow_a_power_law(documents: int) -> None:
     assert sizes.sum() == pytest.approx(0.4 * documents, rel=1e-3)
     ranks = np.arange(1, len(sizes) + 1)
     large = sizes >= 20  # rounding to whole documents bends the tail
-    assert exponent(ranks[large].tolist(), sizes[large].tolist()) == pytest.approx(-1.1, abs=0.1)
+    assert -1.2 < exponent(ranks[large].tolist(), sizes[large].tolist()) < -0.9
 
 
 def test_a_document_is_a_function_of_its_number() -> None:
