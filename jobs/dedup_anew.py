@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from rich.console import Console
 
+from dataproc.config import fingerprint
 from dataproc.engines import Engine
 from dataproc.shards import Dataset, read_description
 from dataproc.storage import SCRATCH, Folder
@@ -61,7 +62,7 @@ def dropped_anew(folder: Folder, engine: Engine, config: MinhashDedup, *, signed
     dedup = recipe.dedup.model_copy(update={"minhash": config, "alarms": None, "index": False})
     documents = recipe.documents.model_copy(update={"dropped_text": "none"})
     recipe = recipe.model_copy(update={"dedup": dedup, "documents": documents})
-    name = f"{SCRATCH}/audit-{'-'.join(map(str, config.model_dump(mode='json', exclude={'tokenizer'}).values()))}"
+    name = f"{SCRATCH}/audit-{fingerprint(config.model_dump(mode='json'))}"
     shown = ("documents", "signatures") if signed else ("documents",)
     beside = Beside(f"{folder.url}/{name}", folder, shown)
     made = read_description(folder, "documents") or {}

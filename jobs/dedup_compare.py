@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,17 +120,18 @@ class Compare:
     signatures: npt.NDArray[Any]
     """[S, num_hashes]; anything for documents without words."""
 
+    @cached_property
+    def _tokenizer(self) -> Tokenizer | None:
+        return self.view.tokenizer()
+
     def __call__(self, part: int) -> Compared:
         """Return what one part gives."""
-        tokenizer = self.view.tokenizer()
         batches = read_documents(self.folder, part, self.scope, self.view.columns(), self.earlier)
-        return reduce(
-            Compared.__add__, (self._batch(one, tokenizer) for one in batches), nothing_compared(len(self.sample.place))
-        )
+        return reduce(Compared.__add__, map(self._batch, batches), nothing_compared(len(self.sample.place)))
 
-    def _batch(self, batch: pa.RecordBatch, tokenizer: Tokenizer | None) -> Compared:
+    def _batch(self, batch: pa.RecordBatch) -> Compared:
         sample, config = self.sample, self.view.config
-        pairs = self._pairs(batch, tokenizer)
+        pairs = self._pairs(batch)
         enough = pairs.similarity >= config.min_jaccard - 1e-12
         together = batch["cluster"].to_numpy()[pairs.row] == sample.cluster[pairs.drawn]
         kept = pc.is_null(batch["duplicate_of"]).to_numpy(zero_copy_only=False)
@@ -167,9 +168,9 @@ class Compare:
             keepers=dict(zip(ids[leads].tolist(), place[leads].tolist(), strict=True)),
         )
 
-    def _pairs(self, batch: pa.RecordBatch, tokenizer: Tokenizer | None) -> _Pairs:
+    def _pairs(self, batch: pa.RecordBatch) -> _Pairs:
         view, sample = self.view, self.sample
-        sets = view.sets(batch, tokenizer)
+        sets = view.sets(batch, self._tokenizer)
         least = view.to_sets(min(LEAST, view.config.min_jaccard))
         row, drawn, jaccard = similar_pairs(self.index, *sets, least)
         may_meet = batch["place"].to_numpy()[row] != sample.place[drawn]
@@ -225,11 +226,11 @@ def compare_sample(
 def _rows_at(folder: Folder, view: View, at: Ints) -> pa.RecordBatch:
     """Return what the view reads of the documents at some places, ascending."""
     kinds = {"shingles": pa.binary(), "minhash": pa.binary(), "text": pa.large_string()}
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[Any]] = {name: [] for names in view.columns().values() for name in names}
     for dataset, names in view.columns().items():
         for part in np.unique(at >> 32).tolist() if names else []:
             rows = (at[at >> 32 == part] & 0xFFFFFFFF).tolist()
             for row in read_rows(folder, dataset, part, rows, names):
                 for name in names:
-                    columns.setdefault(name, []).append(row[name])
+                    columns[name].append(row[name])
     return pa.RecordBatch.from_pydict({name: pa.array(values, kinds[name]) for name, values in columns.items()})

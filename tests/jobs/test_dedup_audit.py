@@ -337,6 +337,16 @@ def test_a_run_without_near_duplicates_has_a_page(tmp_path: Path) -> None:
     assert "No document drawn has another like it." in dedup_audit_page.page(found)
 
 
+def test_a_run_without_documents_has_a_page(tmp_path: Path) -> None:
+    crawl_of([], 1, tmp_path / "crawl")
+    dedup(tmp_path / "crawl", tmp_path / "run", Inline())
+    found = audit(Folder(tmp_path / "run"), Inline(), 10, "min_jaccard=0.9")
+    assert (found.documents, found.drawn, found.own.recall, found.own.left) == (0, 0, None, None)
+    assert found.other is not None
+    assert found.other.dropped.value == 0
+    assert "There are none." in dedup_audit_page.page(found)
+
+
 def unfinished(run: Path) -> None:
     (run / "manifests" / "dedup" / "part-00000001.json").unlink()
 
