@@ -260,7 +260,8 @@ def _other(
     keepers = [(int(sample.place[k]), own.keepers.get(int(sample.cluster[k]))) for k in alone]
     dropped = scaled_total(sample.dropped, now, then, sample.population)
     if exact:
-        anew = dropped_anew(run.folder, engine, config, signed=view.signed)
+        signed = view.source == "shingles" or (view.source == "minhash" and config.verification != "jaccard")
+        anew = dropped_anew(run.folder, engine, config, signed=signed)
         dropped = Estimate(anew, anew, anew)
     return OtherPlan(
         figures=_figures(view, sample, found),
@@ -280,13 +281,11 @@ def _share_dropped(found: Compared) -> npt.NDArray[np.float64]:
 
 
 def _view(run: _Run, config: MinhashDedup) -> View:
-    """Return how another plan sees the run: by what signatures/ have if they have it, else by the text."""
+    """Return how a plan sees the run: by signatures/ if they are those of the plan, else by the text."""
     signed = config.signed()
-    same = all(signed.get(name) == run.signed.get(name) for name in ("shingles", "vocabulary"))
-    signs = same and signed["hashes"] == run.signed["hashes"]
-    if same and run.signed["with_shingles"]:
-        return View(config, "shingles", signed=signs)
-    return View(config, "minhash" if signs else "text", signed=signs)
+    if any(signed.get(name) != run.signed.get(name) for name in ("shingles", "vocabulary", "hashes")):
+        return View(config, "text")
+    return View(config, "shingles" if run.signed["with_shingles"] else "minhash")
 
 
 @dataclass(frozen=True)

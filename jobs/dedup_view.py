@@ -23,15 +23,13 @@ class View:
     config: MinhashDedup
     source: Literal["shingles", "minhash", "text"]
     """What sets are made of: the shingles of signatures/, its signatures (sets of places with their hashes, by which
-    the Jaccard is only estimated), or the text."""
-    signed: bool
-    """Whether the signatures of the plan are those of signatures/."""
+    the Jaccard is only estimated), or, where the signatures are not those of the plan, the text."""
 
     def columns(self) -> dict[str, list[str]]:
         """Return what `sets` and `signatures` read of the run."""
-        stored = ["shingles"] if self.source == "shingles" else []
-        stored += ["minhash"] if self.signed or self.source == "minhash" else []
-        return {"signatures": stored, "documents": ["text"] if self.source == "text" else []}
+        if self.source == "text":
+            return {"documents": ["text"]}
+        return {"signatures": ["minhash", *(["shingles"] if self.source == "shingles" else [])]}
 
     def sets(self, batch: pa.RecordBatch, tokenizer: Tokenizer | None) -> Sets:
         """Return the set of each row; empty for a text without words."""
@@ -50,7 +48,7 @@ class View:
         """Return the signatures of some rows with words, [N, num_hashes]."""
         from dataproc.kernels.minhash import minhash_signatures
 
-        if self.signed:
+        if self.source != "text":
             return signature_matrix(batch["minhash"].take(pa.array(rows)), self.config)
         values, offsets = sets
         picked = [values[offsets[row] : offsets[row + 1]] for row in rows]

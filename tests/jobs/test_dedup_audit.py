@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,6 +22,7 @@ from jobs import dedup_audit_page
 from jobs.dedup_anew import Beside
 from jobs.dedup_audit import Audit, audit, other_plan
 from jobs.dedup_compare import NUM_BINS
+from stages.minhash_dedup import binary_to_lists
 from stages.minhash_plan import MinhashDedup, candidate_probability
 from tests.jobs.dedup_runs import Inline, article, crawl_of, dedup, near, recipe_of
 from tests.jobs.runs import dataproc
@@ -58,12 +60,16 @@ class Truth:
         return any(one[k * rows : (k + 1) * rows] == two[k * rows : (k + 1) * rows] for k in range(bands))
 
 
+def shingles_of(stored: bytes) -> set[int]:
+    return set(binary_to_lists(pa.array([stored], pa.binary()))[0].tolist())
+
+
 def truth_of(run: Path) -> Truth:
     signatures = {row["doc_id"]: row for row in pq.read_table(run / "signatures").to_pylist()}
     rows = [row for path in (run / "dedup").glob("part-*") for row in pq.read_table(path).to_pylist()]
     came = [row for row in rows if row["dedup_reason"] in (None, "dedup.minhash")]
     return Truth(
-        {row["doc_id"]: set(np.frombuffer(signatures[row["doc_id"]]["shingles"], "<u8").tolist()) for row in came},
+        {row["doc_id"]: shingles_of(signatures[row["doc_id"]]["shingles"]) for row in came},
         {row["doc_id"]: np.frombuffer(signatures[row["doc_id"]]["minhash"], "<u4").tolist() for row in came},
         {row["doc_id"]: row["duplicate_of"] or row["doc_id"] for row in came},
         {row["doc_id"] for row in came if row["duplicate_of"] is None},
@@ -177,7 +183,7 @@ def test_clusters_by_size_with_the_least_alike_first(crawl: Path) -> None:
     assert [pair.facts for pair in cluster.pairs] == [(f"Jaccard {one:.3f}",) for one in members[:3]]
 
 
-def test_without_shingles_similarity_is_estimated(crawl: Path) -> None:
+def test_without_shingles_similarity_is_estimated(crawl: Path, whole: Audit) -> None:
     run = run_of(crawl, "signature", minhash={**WEAK, "verification": "signature"})
     found = audit(Folder(run), Inline(), 10_000)
     signatures = {row["doc_id"]: row["minhash"] for row in pq.read_table(run / "signatures").to_pylist()}
@@ -188,6 +194,9 @@ def test_without_shingles_similarity_is_estimated(crawl: Path) -> None:
     assert found.own.measured_by == "minhash"
     assert found.own.pairs == int((share >= 0.8).sum()) - len(came)
     assert "estimated by the signatures" in dedup_audit_page.render(found)
+    other = audit(Folder(run), Inline(), 10, "verification=jaccard", exact=True).other
+    assert other is not None
+    assert (other.figures.measured_by, other.dropped.value) == ("minhash", whole.dropped), "it made shingles first"
     assert "estimated by the signatures" in dedup_audit_page.page(found)
 
 
@@ -203,7 +212,7 @@ def test_with_verification_none_nothing_was_compared(crawl: Path) -> None:
     ("plan", "measured_by", "config"),
     [
         ("num_bands=14, rows_per_band=2", "shingles", {"num_bands": 14, "rows_per_band": 2}),
-        ("fineweb, min_jaccard=0.93", "shingles", {"plan": "fineweb", "min_jaccard": 0.93}),
+        ("fineweb, min_jaccard=0.93", "text", {"plan": "fineweb", "min_jaccard": 0.93}),
         (
             "shingle_size=3, num_bands=20, rows_per_band=5",
             "text",
