@@ -205,7 +205,10 @@ def other_plan(own: MinhashDedup, text: str) -> MinhashDedup:
     given: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.partition("=")
-        given["plan" if not equals else name.strip()] = yaml.safe_load(value) if equals else name.strip()
+        try:
+            given[name.strip() if equals else "plan"] = yaml.safe_load(value) if equals else name.strip()
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--plan must give fields as name=value, got {part!r}. Correct the value.") from error
     if not given:
         raise ConfigError(f"--plan must be a plan or fields of dedup.minhash, got {text!r}. Give olmo3, say.")
     kept = own.model_dump(mode="json")

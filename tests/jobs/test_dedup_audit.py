@@ -375,6 +375,13 @@ def without_minhash(run: Path) -> None:
         (without_minhash, None, False, InputError, "with near-duplicate dedup, got dedup.minhash: null"),
         (None, "olmo", False, ConfigError, r"--plan\.plan must be .*got 'olmo'"),
         (None, "bands=3", False, ConfigError, "--plan.bands is not a key of MinhashDedup. Did you mean"),
+        (
+            None,
+            "min_jaccard=[",
+            False,
+            ConfigError,
+            r"must give fields as name=value, got 'min_jaccard=\['. Correct the",
+        ),
         (None, " , ", False, ConfigError, "--plan must be a plan or fields of dedup.minhash, got ' , '"),
         (None, None, True, ConfigError, "--exact must come with --plan, .* got no plan. Leave it out"),
     ],
