@@ -347,7 +347,7 @@ def test_a_run_without_near_duplicates_has_a_page(tmp_path: Path) -> None:
 
 
 def test_a_run_without_documents_has_a_page(tmp_path: Path) -> None:
-    crawl_of([], 1, tmp_path / "crawl")
+    crawl_of([""], 1, tmp_path / "crawl")
     dedup(tmp_path / "crawl", tmp_path / "run", Inline())
     found = audit(Folder(tmp_path / "run"), Inline(), 10, "min_jaccard=0.9")
     assert (found.documents, found.drawn, found.own.recall, found.own.left) == (0, 0, None, None)
