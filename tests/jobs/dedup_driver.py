@@ -18,6 +18,7 @@ from typing import Any
 
 from dataproc.engines import Engine, find_engine
 from dataproc.exchange import Exchange
+from dataproc.resources import ANY, Resources
 from tests.jobs.dedup_runs import dedup
 
 
@@ -27,7 +28,9 @@ class Mortal:
     def __init__(self, engine: Engine, step: str | None) -> None:
         self._engine, self._step = engine, step
 
-    def map(self, name: str, fn: Callable[[Any], Any], units: Sequence[Any], resources: Any) -> Iterator[Any]:
+    def map(
+        self, name: str, fn: Callable[[Any], Any], units: Sequence[Any], resources: Resources = ANY
+    ) -> Iterator[Any]:
         return self._watched(name, self._engine.map(name, fn, units, resources))
 
     def exchange(
