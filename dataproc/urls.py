@@ -9,7 +9,12 @@ the case of path and query and the slash at the end of a path: to servers these 
 from __future__ import annotations
 
 import re
+from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 TRACKING = frozenset(
     {"dclid", "fbclid", "gbraid", "gclid", "gclsrc", "igshid"}
@@ -19,8 +24,6 @@ TRACKING = frozenset(
 
 DEFAULT_PORTS = (80, 443)
 """Of http and https; since the scheme does not tell pages apart, neither do these."""
-
-_SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "go", "gob", "gov", "mil", "ne", "net", "nom", "or", "org"})
 
 _SESSION = re.compile(
     r"(?:jsessionid|phpsessid|aspsessionid[a-z]{8})=.*|(?:sid|sessionid|session_id)=[0-9a-z]{32}",
@@ -63,18 +66,24 @@ def ascii_host(host: str) -> str:
 
 
 def registered_domain(host: str) -> str:
-    """Return the part of a host that is registered, by rule instead of the list of public suffixes: to count by.
+    """Return the part of a host that one owner has, by the Public Suffix List, private suffixes such as github.io too.
 
-    Two labels, or three where the last has two letters and the one before it is a usual second level of a country.
-    Example: "a.b.example.org" -> "example.org", "www.example.co.uk" -> "example.co.uk", "192.0.2.1" -> "192.0.2.1"
+    What is no more than a suffix, an address or one label is returned as it is. The list is that of the library
+    `publicsuffixlist`, whose version so is part of what this says. Example: "a.b.example.org" -> "example.org",
+    "www.example.co.uk" -> "example.co.uk", "a.me.github.io" -> "me.github.io", "192.0.2.1" -> "192.0.2.1"
+    Source: https://publicsuffix.org
     """
     name = quote(ascii_host(host).rstrip("."), safe="[]:%")
-    labels = name.split(".")
-    if labels[-1].isdigit() or ":" in name:
+    if name.rpartition(".")[2].isdigit() or ":" in name:
         return name
-    return ".".join(
-        labels[-3:] if len(labels[-1]) == 2 and len(labels) > 2 and labels[-2] in _SECOND_LEVELS else labels[-2:]
-    )
+    return _public_suffixes().privatesuffix(name) or name
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()
 
 
 def with_ascii_host(url: str) -> str:

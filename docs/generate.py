@@ -138,20 +138,26 @@ def _cell(text: str | None) -> str:
 def _commands() -> Iterator[str]:
     group: Any = typer.main.get_command(app)
     yield f"# The dataproc command\n\n{HEAD}\n{group.epilog}\n"
-    for name, command in group.commands.items():
-        by_kind: dict[str, list[Any]] = {"argument": [], "option": []}
-        for parameter in command.params:
-            by_kind[parameter.param_type_name].append(parameter)
-        arguments = [argument.metavar or argument.name.upper() for argument in by_kind["argument"]]
-        yield f"## {' '.join(['dataproc', name, *arguments])}\n\n{inspect.cleandoc(command.help or '')}\n"
-        if by_kind["option"]:
-            yield "| option | default | meaning |\n|---|---|---|"
-        for option in by_kind["option"]:
-            shown = (
-                "must be given" if option.required else "" if option.default in (None, False) else f"`{option.default}`"
-            )
-            yield f"| `{option.opts[0]}` | {shown} | {_cell(option.help)} |"
-        yield ""
+    yield from _command(group, "dataproc")
+
+
+def _command(command: Any, name: str) -> Iterator[str]:
+    """Tell of a command, or of all those of a group."""
+    if hasattr(command, "commands"):
+        for word, inner in command.commands.items():
+            yield from _command(inner, f"{name} {word}")
+        return
+    by_kind: dict[str, list[Any]] = {"argument": [], "option": []}
+    for parameter in command.params:
+        by_kind[parameter.param_type_name].append(parameter)
+    arguments = [argument.metavar or argument.name.upper() for argument in by_kind["argument"]]
+    yield f"## {' '.join([name, *arguments])}\n\n{inspect.cleandoc(command.help or '')}\n"
+    if by_kind["option"]:
+        yield "| option | default | meaning |\n|---|---|---|"
+    for option in by_kind["option"]:
+        shown = "must be given" if option.required else "" if option.default in (None, False) else f"`{option.default}`"
+        yield f"| `{option.opts[0]}` | {shown} | {_cell(option.help)} |"
+    yield ""
 
 
 def main() -> None:

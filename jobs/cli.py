@@ -30,6 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+dedup = typer.Typer(help="Look into deduplication.", no_args_is_help=True)
+app.add_typer(dedup, name="dedup")
 console = Console()
 errors = Console(stderr=True)
 
@@ -198,6 +200,50 @@ def verify(run: RunArgument) -> None:
         errors.print(f"{problems} problem{'s' if problems > 1 else ''}.")
         raise typer.Exit(1)
     console.print("Every file is what its manifest says.")
+
+
+@dedup.command()
+def audit(
+    run: RunArgument,
+    sample: Annotated[
+        int, typer.Option(min=1, help="Documents that are compared with all others, to estimate recall.")
+    ] = 1000,
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLAN",
+            help='What else to ask about: a plan of docs/dedup.md or fields of dedup.minhash, as "olmo3",'
+            ' "min_jaccard=0.7" or "olmo3, min_jaccard=0.7".',
+        ),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Make dedup anew with --plan, in RUN/.scratch, instead of estimating what it drops."
+        ),
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Page to write; default: RUN/audit.html.")] = None,
+    engine: EngineOption = EngineName.local,
+    workers: Workers = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a summary.")] = False,
+) -> None:
+    """Audit near-duplicate dedup: recall against brute force, clusters to look at, and what another plan would drop."""
+    from contextlib import closing
+
+    from dataproc.engines import find_engine
+    from dataproc.storage import Folder
+    from jobs import dedup_audit_page
+    from jobs.dedup_audit import audit as look
+
+    folder = Folder(run)
+    with closing(find_engine(engine.value)(workers)) as started:
+        found = look(folder, started, sample, plan, exact=exact)
+    place = dedup_audit_page.write(folder, found, out)
+    if json:
+        typer.echo(found.to_json())
+    else:
+        console.print(dedup_audit_page.render(found), highlight=False, soft_wrap=True, markup=False)
+        console.print(f"Page: {place}", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()

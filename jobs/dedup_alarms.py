@@ -1,4 +1,4 @@
-"""dedup/sources: how many documents of each crawl and domain dedup dropped, and which of them lost too many.
+"""dedup/sources: how many documents of each crawl and registered domain dedup dropped, and which of them lost too many.
 
 What is boiler-plate to all of a site, or a mistake in a recipe, can make all its pages near duplicates of one. Each
 part sends its counts; neither text nor place travels.
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from dataproc.exchange import Exchange, Rows
 from dataproc.ids import hash64
-from dataproc.shards import Dataset, Entry, read_description
+from dataproc.shards import Dataset, Entry, library_versions, read_description
 from dataproc.storage import Folder
 from dataproc.tables import create_part, part_name, read_aligned
 from dataproc.urls import host_of, registered_domain
@@ -44,7 +44,11 @@ TOLD = 20
 
 def fill_sources(run: Run, alarms: Alarms, partitions: int) -> None:
     """Fill dedup/sources; other limits than before make it anew, which redoes nothing else."""
-    made_from = {"version": 1, "alarms": alarms.model_dump(mode="json")}
+    made_from = {
+        "version": 2,
+        "alarms": alarms.model_dump(mode="json"),
+        "libraries": library_versions("publicsuffixlist"),  # whose list says which part of a host is registered
+    }
     name = "dedup/sources"
     wanted = {**made_from, "reads": {"dedup": run.fingerprints["dedup"]}}
     if (old := read_description(run.folder, name)) is not None and old["made_from"] != wanted:

@@ -113,7 +113,7 @@ def _decided(folder: Folder, reason: str, column: str, ids: Sequence[bytes]) -> 
 def _pairs(folder: Folder, nodes: Collection[int], min_jaccard: float) -> list[Pair]:
     """Return the pairs, of all rounds, that one of the places is in."""
     pairs: dict[tuple[bytes, bytes], Pair] = {}
-    for dataset, measured in _rounds(folder):
+    for dataset, measured in rounds_of(folder):
         for column in ("a_place", "place"):
             wanted = ["a", "doc_id", *(["jaccard"] if measured else [])]
             for row in _found(folder, dataset, column, list(nodes), wanted):
@@ -123,7 +123,7 @@ def _pairs(folder: Folder, nodes: Collection[int], min_jaccard: float) -> list[P
     return list(pairs.values())
 
 
-def _rounds(folder: Folder) -> Iterator[tuple[str, bool]]:
+def rounds_of(folder: Folder) -> Iterator[tuple[str, bool]]:
     """Yield the datasets of pairs, and whether their pairs were measured."""
     if read_description(folder, "dedup/round-0/edges") is None:
         yield "dedup/round-0/candidates", False

@@ -93,7 +93,7 @@ def binary_to_lists(column: pa.Array) -> Sets:
     return (total[1:] - before) << np.uint64(32), offsets
 
 
-def _to_matrix(column: pa.Array, config: MinhashDedup) -> npt.NDArray[Any]:
+def signature_matrix(column: pa.Array, config: MinhashDedup) -> npt.NDArray[Any]:
     """Return signatures without nulls as [N, num_hashes]."""
     kind = np.dtype("<u4") if config.scheme == "affine32" else np.dtype("<u8")
     return np.frombuffer(b"".join(column.to_pylist()), kind).reshape(len(column), config.num_hashes)
@@ -126,7 +126,7 @@ def band_rows(batch: pa.RecordBatch, config: MinhashDedup) -> Iterator[pa.Record
     from dataproc.kernels.minhash import band_keys
 
     batch = batch.filter(pc.is_valid(batch["minhash"]))
-    keys = band_keys(_to_matrix(batch["minhash"], config), config.num_bands, config.rows_per_band)
+    keys = band_keys(signature_matrix(batch["minhash"], config), config.num_bands, config.rows_per_band)
     salt = batch["salt"].to_numpy()
     for band in range(config.num_bands):
         yield pa.RecordBatch.from_arrays(
@@ -244,5 +244,5 @@ def similarity(a: pa.Array, b: pa.Array, config: MinhashDedup) -> npt.NDArray[np
     from dataproc.kernels.jaccard import jaccard_pairs
 
     if config.verification == "signature":
-        return np.asarray((_to_matrix(a, config) == _to_matrix(b, config)).mean(axis=1))
+        return np.asarray((signature_matrix(a, config) == signature_matrix(b, config)).mean(axis=1))
     return jaccard_pairs(*binary_to_lists(a), *binary_to_lists(b))

@@ -15,7 +15,8 @@ import pytest
 from dataproc.errors import InputError
 from dataproc.storage import Folder
 from jobs.funnel import read_funnel
-from jobs.report import short, write_report
+from jobs.pages import short
+from jobs.report import write_report
 from jobs.report_documents import DROPPED_SHOWN, KEPT_SHOWN, count_languages, largest_clusters, pick_dropped, pick_kept
 from tests.jobs.runs import dataproc
 

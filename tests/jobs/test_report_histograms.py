@@ -11,7 +11,7 @@ import pytest
 
 from dataproc.storage import Folder
 from jobs.funnel import read_funnel
-from jobs.report import readable
+from jobs.pages import readable
 from jobs.report_histograms import NEAR_SHOWN, NUM_BINS, Histogram, draw_histograms
 
 
