@@ -1,4 +1,4 @@
-"""One run of the pipeline over given texts, and what its dedup found: verified pairs, and who stands for whom."""
+"""One run of the pipeline over given texts, and what its MinHash dedup found: pairs, and who stands for whom."""
 
 from __future__ import annotations
 
@@ -34,18 +34,17 @@ RECIPE = {
 class Found:
     """What MinHash dedup decided of N texts, by their numbers."""
 
-    a: npt.NDArray[np.int64]  # [P], verified pairs
+    a: npt.NDArray[np.int64]  # [P], pairs that met in a band and were compared
     b: npt.NDArray[np.int64]  # [P]
-    jaccard: npt.NDArray[np.float64]  # [P], as measured
-    keeper: npt.NDArray[np.int64]  # [N], of the text's cluster; itself for one that is kept
-    seconds: dict[str, float]
-    """Step -> seconds of its units."""
+    verified: npt.NDArray[np.bool_]  # [P], those that are enough alike
+    keeper: npt.NDArray[np.int64]  # [N], the text kept of each one's cluster: itself, for those kept
 
 
 def find_duplicates(texts: Sequence[str], folder: Path, **minhash: Any) -> Found:
-    """Run a recipe of MinHash dedup alone over the texts, in a new folder; raises what the run raises.
+    """Run a recipe of MinHash dedup alone over texts, in a new folder, with the given fields; raises what the run does.
 
-    The texts are read from JSONL; as pages would, they pass the cleaning of `dataproc.text`, which changes none of ours.
+    A module that calls this must be safe to import anew (`if __name__ == "__main__"`): workers do. The texts are read
+    from JSONL; those that the cleaning of `dataproc.text` would change are refused.
     """
     crawl = folder / "crawl"
     crawl.mkdir(parents=True)
@@ -56,14 +55,17 @@ def find_duplicates(texts: Sequence[str], folder: Path, **minhash: Any) -> Found
     order = Order(str(crawl), load_recipe(str(recipe)), str(recipe))
     run = Folder(str(folder / "run"))
     run_pipeline(order, run, ProgressDisplay(Console(quiet=True)), workers=1)
-    return _read(folder / "run", texts)
+    config = order.recipe.dedup.minhash
+    assert config is not None
+    return _read(folder / "run", texts, config.min_jaccard)
 
 
-def _read(run: Path, texts: Sequence[str]) -> Found:
+def _read(run: Path, texts: Sequence[str], min_jaccard: float) -> Found:
     number = {doc_id(NAME, row): row for row in range(len(texts))}
-    held = [text for batch in _tables(run / "documents", ["text"]) for text in batch["text"].to_pylist()]
-    assert held == list(texts), "the run must deduplicate the texts as they were given"
-    edges = [
+    for table in _tables(run / "documents", ["doc_id", "text"]):
+        for one, text in zip(table["doc_id"].to_pylist(), table["text"].to_pylist(), strict=True):
+            assert texts[number[one]] == text, "texts must be as the run cleans them"
+    pairs = [
         table.filter(table["first"])
         for folder in sorted((run / "dedup").glob("round-*/edges"))
         for table in _tables(folder, ["a", "doc_id", "jaccard", "first"])
@@ -72,9 +74,9 @@ def _read(run: Path, texts: Sequence[str]) -> Found:
     for table in _tables(run / "dedup", ["doc_id", "duplicate_of"]):
         for one, kept in zip(table["doc_id"].to_pylist(), table["duplicate_of"].to_pylist(), strict=True):
             keeper[number[one]] = number[kept or one]
-    every = pa.concat_tables(edges)
+    every = pa.concat_tables(pairs)
     a, b = (np.array([number[one] for one in every[column].to_pylist()], np.int64) for column in ("a", "doc_id"))
-    return Found(a, b, every["jaccard"].to_numpy(), keeper, {})
+    return Found(a, b, every["jaccard"].to_numpy() >= min_jaccard, keeper)
 
 
 def _tables(folder: Path, columns: list[str]) -> Iterator[pa.Table]:

@@ -1,4 +1,4 @@
-"""Pages made from templates, the hard case of MinHash: thousands that are alike but no duplicates, duplicates among them.
+"""Pages made from templates, the hard case of MinHash: thousands alike but no duplicates, and duplicates among them.
 
 Pages of one template share its words but for some slots, so that two have a Jaccard of 0.75 to 0.79 over 5-word
 shingles. All 8 rows of a band come from what is shared on a third of the pages, which so meet in one band: 3,000 pages
