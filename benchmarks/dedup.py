@@ -48,11 +48,11 @@ def main() -> None:
     python = PEERS / "bin" / "python"
     if not python.exists():
         raise ConfigError(f"{python} must hold the peers, got none. Run `make peers`.")
+    packs, true = read_packs(os.environ.get(PACK))
     texts, told = bench_texts()
     print(f"{told}: {len(texts):,} documents.")
     figures = [*found_of("bench texts", texts.to_pylist())]
     figures += found_of("template pages", list(template_pages(TEMPLATES, PAGES)))
-    packs, true = read_packs(os.environ.get(PACK))
     speed = every_nth(texts, SPEED_BYTES)
     theirs = run_peers(python, {name: pa.array(pack, pa.large_string()) for name, pack in packs.items()}, speed)
     for name, pack in packs.items():
@@ -113,7 +113,7 @@ def plain_hashes(texts: Sequence[str]) -> tuple[Any, Any]:
     for text in texts:
         words = re.findall(r"\w+", text.lower())
         grams = (" ".join(words[place : place + 5]) for place in range(max(len(words) - 4, 1)))
-        sets.append(sorted({xxhash.xxh64_intdigest(gram) for gram in grams} if words else ()))
+        sets.append(sorted({xxhash.xxh64_intdigest(gram.encode()) for gram in grams} if words else ()))
     return np.array([value for one in sets for value in one], np.uint64), np.cumsum([0, *map(len, sets)])
 
 

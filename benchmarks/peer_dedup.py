@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-os.environ["RAYON_NUM_THREADS"] = "1"
+os.environ |= {"RAYON_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
 import datasketch
 import numpy as np
