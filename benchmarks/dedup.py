@@ -32,7 +32,7 @@ from dataproc.errors import ConfigError
 from dataproc.kernels.minhash import minhash_signatures
 from dataproc.kernels.set_index import all_pairs
 from dataproc.kernels.shingles import shingle_hashes
-from stages.minhash_plan import MinhashDedup
+from stages.minhash_plan import MinhashDedup, candidate_probability
 
 PACK = "DATAPROC_BENCH_NEARDUP"
 PLAN = MinhashDedup()
@@ -72,7 +72,11 @@ def found_of(name: str, texts: Sequence[str]) -> Iterator[Figure]:
     yield Figure(f"{which}: compared", share.compared, "of 1")
     share = recall(true, found, PLAN.min_jaccard)
     which = f"{name}, {share.pairs:,} pairs of Jaccard {PLAN.min_jaccard} or more"
-    yield Figure(f"{which}: in one cluster", share.together, "of 1")
+    alone = [candidate_probability(one, PLAN.num_bands, PLAN.rows_per_band) for one in true.jaccard.tolist()]
+    theory = sum(alone) / len(alone) if alone else None
+    yield Figure(
+        f"{which}: in one cluster", share.together, "of 1", "theory, each pair alone" if alone else None, theory
+    )
     which = f"{name}, {found.verified.sum():,} verified pairs"
     yield Figure(
         f"{which}: Jaccard {PLAN.min_jaccard} or more", precision(texts, found, PLAN.min_jaccard), "of 1", goal=1

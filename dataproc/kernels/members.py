@@ -18,11 +18,12 @@ from dataproc.kernels.char_classes import tables
 from dataproc.kernels.hash_table import HashTable, build_table, find
 from dataproc.kernels.hashing import hash_bytes, load_up_to_64
 from dataproc.kernels.jit import kernel
-from dataproc.kernels.shingles import fold_slice, folded_room, lower_ascii
+from dataproc.kernels.shingles import fold_slice, folded_room
 from dataproc.kernels.words import Words, split_words
 
 _SPREAD, _HALF = np.uint64(0xD6E8FEB86659FD93), np.uint64(32)
 _TOP_BITS = np.uint64(0x8080808080808080)
+_TO_A, _BEHIND_Z = np.uint64(0x3F3F3F3F3F3F3F3F), np.uint64(0x2525252525252525)  # what lifts "A", "[" to 0x80
 
 
 class WordList(NamedTuple):
@@ -122,7 +123,8 @@ def _count_listed(
             if high == 0 and stop - start > longest:  # ASCII has as many bytes when folded
                 continue
             if high == 0 and stop - start <= 8:
-                key = _spread(lower_ascii(eight))
+                capitals = eight + _TO_A & ~(eight + _BEHIND_Z) & _TOP_BITS
+                key = _spread(eight | capitals >> np.uint64(2))
             else:
                 room = folded_room(stop - start, 0)
                 if room > len(folded):
