@@ -20,7 +20,7 @@ SLOW ?=
 TEST_WORKERS ?= 2
 ARGS ?=
 # make bench
-NAME ?= signatures tokenizers language_id url_filter rules sample
+NAME ?= dedup tokenizers language_id url_filter rules sample
 # make lock
 UPGRADE ?=
 
@@ -77,7 +77,7 @@ $(VENV)-peers/.installed: benchmarks/peers.txt
 	@$(VENV)-peers/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peers.txt
 	@touch $@
 
-bench: setup-dev $(if $(filter rules,$(NAME)),peers) ## Measure speed beside the peers': make bench NAME=signatures; without NAME all
+bench: setup-dev $(if $(filter rules dedup,$(NAME)),peers) ## Measure speed beside the peers': make bench NAME=tokenizers; without NAME all
 	$(foreach name,$(NAME),PEERS=$(VENV)-peers $(BIN)/python -m benchmarks.$(name) &&) true
 
 lint: setup-dev ## Check format, lint rules and types

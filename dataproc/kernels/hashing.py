@@ -118,3 +118,17 @@ def load32(data: npt.NDArray[np.uint8], at: int) -> np.uint64:
         | np.uint64(data[k + np.uint64(2)]) << np.uint64(16)
         | np.uint64(data[k + np.uint64(3)]) << np.uint64(24)
     )
+
+
+@kernel
+def store64(data: npt.NDArray[np.uint8], at: int, value: np.uint64) -> None:
+    """Write a number to data[at:at + 8], little-endian; for use inside other kernels."""
+    k = np.uint64(at)  # as for load32; LLVM makes one store of it
+    data[k] = np.uint8(value)
+    data[k + np.uint64(1)] = np.uint8(value >> np.uint64(8))
+    data[k + np.uint64(2)] = np.uint8(value >> np.uint64(16))
+    data[k + np.uint64(3)] = np.uint8(value >> np.uint64(24))
+    data[k + np.uint64(4)] = np.uint8(value >> np.uint64(32))
+    data[k + np.uint64(5)] = np.uint8(value >> np.uint64(40))
+    data[k + np.uint64(6)] = np.uint8(value >> np.uint64(48))
+    data[k + np.uint64(7)] = np.uint8(value >> np.uint64(56))

@@ -13,13 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dataproc.kernels.bits import NONE, below
 from dataproc.kernels.buffers import frozen, text_buffers
 from dataproc.kernels.char_classes import FORMAT, SPACE, tables
-from dataproc.kernels.hashing import hash_bytes
+from dataproc.kernels.hashing import hash_bytes, load64, store64
 from dataproc.kernels.jit import kernel
 from dataproc.kernels.sorting import sort_hashes
 from dataproc.kernels.utf8 import byte_at, decode, encode
 from dataproc.kernels.words import Words, split_words
+
+_HIGH_BITS = np.uint64(0x8080808080808080)
+_TO_A, _BEHIND_Z = np.uint64(0x3F3F3F3F3F3F3F3F), np.uint64(0x2525252525252525)  # what lifts "A", "[" to 0x80
 
 
 def shingle_hashes(text: pa.Array, size: int = 5) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
@@ -88,6 +92,14 @@ def fold_slice(
     """Append the folded form of data[start:stop] at out[end] and return the new end; for use inside other kernels."""
     at = start
     while at < stop:
+        size = min(stop - at, 8)
+        if at + 8 <= len(data) and end + 8 <= len(out):
+            eight = load64(data, at)
+            if eight & _HIGH_BITS & below(8 * size) == NONE:  # ASCII: most words are one such step
+                store64(out, end, lower_ascii(eight))  # what lies behind the word is overwritten later
+                at += size
+                end += size
+                continue
         code, after = byte_at(data, at), at + 1
         if code < 0x80:
             out[end] = fold[code]
@@ -101,10 +113,17 @@ def fold_slice(
 
 
 @kernel
+def lower_ascii(eight: np.uint64) -> np.uint64:
+    """Return eight bytes, small letters for capitals, right up to the first not ASCII; for use inside other kernels."""
+    # Sums of ASCII carry nothing into the next byte.
+    return eight | (eight + _TO_A & ~(eight + _BEHIND_Z) & _HIGH_BITS) >> np.uint64(2)
+
+
+@kernel
 def folded_room(num_bytes: int, num_words: int) -> int:
     """Return the bytes that words may have when folded, each with a space behind it; for use inside other kernels."""
-    # Folding makes at most three bytes of two (a test holds it); each word is followed by a space.
-    return num_bytes + num_bytes // 2 + num_words + 1
+    # Folding makes at most three bytes of two (a test holds it); each word is followed by a space; eight are written.
+    return num_bytes + num_bytes // 2 + num_words + 8
 
 
 @kernel

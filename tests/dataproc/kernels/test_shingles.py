@@ -13,6 +13,7 @@ from dataproc.kernels.char_classes import FORMAT, SPACE, tables
 from dataproc.kernels.shingles import (
     _shingles,
     character_shingles,
+    lower_ascii,
     shingle_hashes,
     token_shingles,
     word_hashes,
@@ -52,6 +53,24 @@ def test_equals_the_oracle(values: list[str | None], size: int) -> None:
 def test_word_hashes_equal_the_oracle(text: str) -> None:
     expected = [xxhash.xxh64_intdigest(folded(word).encode()) for word in words_of(text)]
     assert word_hashes(split_words(column([text]))).tolist() == expected
+
+
+def test_capitals_of_words_of_any_length() -> None:
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    words = [letters[:size] for size in range(1, 20)]
+    words += [
+        letters[:size][:place] + "\u00c9" + letters[:size][place:] for size in (7, 8, 9, 17) for place in range(size)
+    ]
+    assert found(words, 1) == [shingles_of(word, 1) for word in words]
+    assert found([" ".join(words)], 3) == [shingles_of(" ".join(words), 3)]
+
+
+@pytest.mark.parametrize("after", ["", "\u00ff"])
+def test_lower_ascii(after: str) -> None:
+    for start in range(0, 128, 7):
+        eight = bytes(range(start, min(start + 7, 128))) + after.encode("latin-1")
+        lowered = int(lower_ascii(np.uint64(int.from_bytes(eight[:8].ljust(8, b"\0"), "little")))).to_bytes(8, "little")
+        assert lowered[: min(7, 128 - start)] == eight[: min(7, 128 - start)].lower()
 
 
 def test_vectors() -> None:
