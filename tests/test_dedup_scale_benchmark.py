@@ -144,7 +144,8 @@ def test_figures_of_runs() -> None:
     assert found["20 million, CPU", "us a document"].value == pytest.approx(5)
     assert found["20 million, written to disk", "bytes a document"].value == pytest.approx(400)
     limit = found["20 million in two cores: limit", "min"]
-    assert (limit.value, limit.peer_value, limit.reached) == (60, pytest.approx(1), True)
+    assert (limit.value, limit.reached) == (60, True)
+    assert limit.peer_value == pytest.approx(1)
     assert found["20 million, further rounds", "us of CPU a document"].value == pytest.approx(1.25)
     assert found["20 million, pairs rejected", "%"].value == pytest.approx(50)
     assert found["12.8 billion, in proportion", "core-hours"].value == pytest.approx(12.8e9 * 5e-6 / 3600)
