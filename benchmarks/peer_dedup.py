@@ -64,7 +64,8 @@ def main(folder: str) -> None:
 
 def read_sets(path: Path) -> list[Any]:
     held = np.load(path)
-    return [held["values"][start:stop] for start, stop in pairwise(held["offsets"].tolist())]
+    values = held["values"]  # once: each look reads the file anew
+    return [values[start:stop] for start, stop in pairwise(held["offsets"].tolist())]
 
 
 def datatrove_clusters(texts: list[str]) -> Labels:
