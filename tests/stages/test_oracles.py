@@ -6,12 +6,15 @@ The oracles are in the tests of the rule sets, which try them with made-up texts
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import pyarrow.dataset as ds
 import pytest
 
-from benchmarks.texts import bench_texts
+from benchmarks.texts import FOLDERS, bench_texts
 from dataproc.stage import Stage
 from stages.bad_words import BadWords
 from stages.boilerplate import Boilerplate
@@ -83,8 +86,13 @@ each_rule_set = pytest.mark.parametrize("name", CHECKS)
 
 
 @pytest.fixture(scope="module")
-def texts() -> list[str]:
-    found: list[str] = bench_texts()[0].to_pylist()
+def texts(request: pytest.FixtureRequest) -> list[str]:
+    if os.environ.get(FOLDERS):
+        texts = bench_texts()[0]
+    else:
+        run: Path = request.getfixturevalue("sample_run")
+        texts = ds.dataset(run / "documents", format="parquet").to_table(columns=["text"])["text"]
+    found: list[str] = texts.to_pylist()
     return found
 
 

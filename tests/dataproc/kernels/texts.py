@@ -22,7 +22,7 @@ def scripts() -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for char in map(chr, range(0x20000)):
         if unicodedata.category(char)[0] in "LM":
-            found.setdefault(unicodedata.name(char).partition(" ")[0], []).append(char)
+            found.setdefault(unicodedata.name(char, "").partition(" ")[0], []).append(char)
     return {script: "".join(chars) for script, chars in found.items()}
 
 
