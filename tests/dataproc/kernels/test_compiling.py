@@ -34,7 +34,12 @@ def test_a_turn_ends_before_the_next_begins(tmp_path: Path) -> None:
     ours.begin(tmp_path)
     ours.begin(tmp_path)  # a kernel inside a kernel
     ours.end(compiled=True)
-    thread = threading.Thread(target=lambda: (other.begin(tmp_path), begun.set()))
+
+    def wait_and_begin() -> None:
+        other.begin(tmp_path)
+        begun.set()
+
+    thread = threading.Thread(target=wait_and_begin)
     thread.start()
     assert not begun.wait(0.2)
     ours.end(compiled=True)
