@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataproc.config import validate
@@ -77,6 +77,7 @@ def edit(line: str) -> str:
     return re.sub(r"(?i)\A\s*Sign-in\s?", "", line)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(repeating | st.sampled_from([f"{PROSE}\n", "3 likes\n", "Read more...\n", " items in cart", "sign-in "]))
     .map("".join)
