@@ -43,19 +43,20 @@ def kernel(function: F) -> F:
     return cast(F, dispatcher)
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types
+class _Cache(FunctionCache):
     """Numba's cache of one kernel, of which one process at a time compiles what is missing."""
 
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
-        super().__init__(function)
+        super().__init__(function)  # type: ignore[no-untyped-call]
         self._folder = folder
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Return the compiled kernel, None to have it compiled: then `save_overload` follows."""
-        found = super().load_overload(signature, context)
+        found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
         if found is None:
             turns.begin(self._folder)
-            found = super().load_overload(signature, context)  # it may have come while we waited
+            # It may have come while we waited.
+            found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
             if found is None:
                 turns.compiling(self._folder)
             else:
@@ -65,7 +66,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Store what `load_overload` has missed."""
         try:
-            super().save_overload(signature, compiled)
+            super().save_overload(signature, compiled)  # type: ignore[no-untyped-call]
         finally:
             turns.end(compiled=True)
 

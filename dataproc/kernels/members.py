@@ -55,7 +55,8 @@ def count_listed(words: Spans, rows: npt.NDArray[np.int64], listed: WordList) ->
 
     Example: of "to", "be" and "of", "To be or not to be" holds 2.
     """
-    return _count_listed(*words, *tables(), frozen(rows), *listed.table, *listed[1:])
+    sought = listed.num_words, listed.longest
+    return _count_listed(*words, *tables(), frozen(rows), *listed.table, *sought, listed.folded)
 
 
 @kernel

@@ -71,7 +71,9 @@ def _split(
             size, word, solid, letter = block(data, at, stop, classes, kinds, True)
             if size == 0:
                 run = sign if sign_end == at else -1
-                at, count = _split_by_chars(data, at, stop, classes, starts, ends, count, ended, in_word > 0, last, run)
+                at, count = _split_by_chars(
+                    data, at, stop, classes, starts, ends, count, ended, bool(in_word), last, run
+                )
                 ended, in_word, sign = count, NONE, -1
                 continue
             signs, same = solid & ~word, NONE  # `same`: bytes that go on with the sign before them
