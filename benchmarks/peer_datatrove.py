@@ -3,7 +3,7 @@
 Usage: python peer_datatrove.py IN.json OUT.json. IN holds `texts`, and for the oracle `words` (of each text, in place
 of datatrove's) and `sentences` (of each line, their number). OUT holds, for each filter and for the four as one chain,
 the CPU seconds and why each text is dropped (null: kept); and the same reasons with the words and sentences given.
-Gopher's rule of letters in words goes by tokens, which are not ours: it is a filter of its own.
+Gopher's rule of letters in words goes by what is a token more than any other: it is a filter of its own.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main(read: str, write: str) -> None:
         module.split_into_words = lambda text, language: words[text]
     c4: Any = c4_filters
     c4.split_into_sentences = lambda line, language: range(given["sentences"].get(line.strip(), 0))
-    oracle = {name: [reason([filters[name]], text) for text in texts] for name in filters if name != "letter rule"}
+    oracle = {name: [reason([filters[name]], text) for text in texts] for name in filters}
     with open(write, "w", encoding="utf-8") as file:
         json.dump({"seconds": seconds, "reasons": reasons, "oracle": oracle}, file)
 

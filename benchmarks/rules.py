@@ -2,9 +2,11 @@
 
 CPU time on both sides. datatrove runs once over NUM_DOCS English documents, spread over the bench texts
 (`benchmarks.texts`): each filter alone, then the four as one chain, in which they share its cache of words. Ours, in
-batches as a run has them, is the fastest of some repeats: the first one compiles. Decisions are compared document by
-document, kept or dropped, with datatrove as it is and with an oracle, datatrove's rules on our words and sentences;
-results/rules.json counts the pairs of reasons where they differ. docs/conformance.md explains them.
+batches as a run has them, is the fastest of some repeats: the first one compiles. The four are those of recipe
+`fineweb`, variant `datatrove` each. Decisions are compared document by document, kept or dropped, with datatrove as it
+is and with an oracle, datatrove's rules on our pieces and sentences; results/rules.json counts the pairs of reasons
+where they differ. docs/conformance.md explains them. The rules as the papers have them are compared as well, without a
+goal: they are other rules.
 """
 
 from __future__ import annotations
@@ -29,13 +31,12 @@ from benchmarks.texts import bench_texts
 from dataproc.errors import ConfigError
 from dataproc.kernels.line_rules import cut_citations
 from dataproc.kernels.lines import split_lines
+from dataproc.kernels.pieces import split_pieces
 from dataproc.kernels.sentences import count_sentences
-from dataproc.kernels.words import split_words
 from dataproc.stage import BuiltStage, Stage, run_stages
 from jobs.recipe import load_recipe
 from stages.bad_words import BadWords
-from stages.c4 import C4
-from stages.fineweb_quality import FinewebQuality
+from stages.fineweb_quality import VARIANTS, FinewebQuality
 from stages.gopher_quality import GopherQuality
 from stages.gopher_repetition import GopherRepetition
 from stages.language_id import LanguageId
@@ -46,13 +47,7 @@ BATCH_BYTES = 8 << 20
 PEER = "datatrove 0.10.0"
 PEERS = Path(os.environ.get("PEERS", ".venv-peers"))
 
-CHAIN: dict[str, Stage] = {
-    "gopher_repetition": GopherRepetition(),
-    "gopher_quality": GopherQuality(),
-    "c4": C4(variant="datatrove", end_marks=None),
-    "fineweb_quality": FinewebQuality(),
-}
-COMPARED: dict[str, Stage] = {**CHAIN, "gopher_quality": GopherQuality(min_alpha_words=None)}
+RULE_SETS = ("gopher_repetition", "gopher_quality", "c4", "fineweb_quality")
 OTHERS: dict[str, Stage] = {"refinedweb_lines": RefinedwebLines(), "bad_words": BadWords()}
 
 
@@ -70,9 +65,11 @@ def main() -> None:
     theirs = run_peer(python, sample["text"])
 
     figures = []
-    for name, stage in CHAIN.items():
+    recipe = load_recipe("fineweb").documents.stages
+    chain = {name: recipe[name] for name in RULE_SETS}
+    for name, stage in chain.items():
         figures.append(rate(name, {name: stage}, sample, theirs["seconds"][name]))
-    figures.append(rate("the four as one chain", CHAIN, sample, theirs["seconds"]["chain"], goal=200))
+    figures.append(rate("the four as one chain", chain, sample, theirs["seconds"]["chain"], goal=200))
     for name, stage in OTHERS.items():
         figures.append(rate(name, {name: stage}, sample))
     stages = load_recipe("default").documents.stages
@@ -80,22 +77,30 @@ def main() -> None:
     name = f"rule sets of recipe default ({', '.join(rules)}), all languages"
     figures.append(rate(name, rules, everything, goal=20))
 
-    ours = {name: dropped(stage, sample) for name, stage in COMPARED.items()}
     letters = only("min_alpha_words")
-    variants: dict[str, Stage] = {
-        "letter rule": GopherQuality(**letters),
-        "letter rule, variant datatrove": GopherQuality(variant="datatrove", **letters),
-        "gopher_repetition, variant datatrove": GopherRepetition(variant="datatrove"),
+    compared: dict[str, Stage] = {
+        **chain,
+        "gopher_quality": GopherQuality(variant="datatrove", min_alpha_words=None),
+        "letter rule": GopherQuality(variant="datatrove", **letters),
     }
-    ours |= {name: dropped(stage, sample) for name, stage in variants.items()}
+    papers: dict[str, Stage] = {
+        "gopher_repetition": GopherRepetition(),
+        "gopher_quality": GopherQuality(min_alpha_words=None),
+        "letter rule": GopherQuality(**letters),
+        "fineweb_quality": FinewebQuality(variant="paper", **VARIANTS["datatrove"]),
+    }
     differences = {}
-    for name, mine in ours.items():
-        reasons = theirs["reasons"][name.partition(",")[0]]
-        figures.append(agreement(f"{name}: same decision", mine, reasons, None if name.startswith("letter") else 98))
-        differences[name] = difference(mine, reasons)
-    for name, reasons in theirs["oracle"].items():
-        figures.append(agreement(f"{name}: same as oracle", ours[name], reasons, 99.9))
-        differences[f"{name}, oracle"] = difference(ours[name], reasons)
+    for name, stage in compared.items():
+        mine, goal = dropped(stage, sample), None if name == "letter rule" else 98
+        for peer, reasons, least in (("datatrove", theirs["reasons"], goal), ("oracle", theirs["oracle"], 99.9)):
+            figures.append(agreement(f"{name}: same as {peer}", mine, reasons[name], least))
+            differences[f"{name}, {peer}"] = difference(mine, reasons[name])
+    for name, stage in papers.items():
+        mine = dropped(stage, sample)
+        figures.append(
+            agreement(f"{name}, lines and words of the paper: same as datatrove", mine, theirs["reasons"][name])
+        )
+        differences[f"{name} of the paper, datatrove"] = difference(mine, theirs["reasons"][name])
     write("rules", figures)
     (RESULTS / "rules.json").write_text(json.dumps(differences, indent=1) + "\n", encoding="utf-8")
 
@@ -147,7 +152,7 @@ def cpu_seconds(function: Callable[[], object], repeats: int = 7) -> float:
 
 def run_peer(python: Path, texts: pa.Array) -> dict[str, Any]:
     """Return what peer_datatrove.py says of the texts."""
-    words = split_words(texts)
+    words = split_pieces(texts)
     lines, _ = cut_citations(split_lines(texts))
     spelled = spell(words.data, words.starts, words.ends)
     counts = count_sentences(lines).tolist()
@@ -181,7 +186,7 @@ def dropped(stage: Stage, batch: pa.RecordBatch) -> list[str | None]:
     return reasons
 
 
-def agreement(name: str, ours: Sequence[str | None], theirs: Sequence[str | None], goal: float | None) -> Figure:
+def agreement(name: str, ours: Sequence[str | None], theirs: Sequence[str | None], goal: float | None = None) -> Figure:
     same = sum((mine is None) == (their is None) for mine, their in zip(ours, theirs, strict=True))
     return Figure(name, 100 * same / len(ours), "% of documents", goal=goal)
 

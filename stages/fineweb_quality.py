@@ -1,23 +1,24 @@
 """The quality rules that FineWeb adds to Gopher's and C4's: lines without punctuation, short, repeated, or too many.
 
-Lines are those of `dataproc.kernels.lines`, without the white space around them; characters are code points. A text
-without lines measures 0 throughout, so it falls to `min_line_punct`.
+Characters are code points. A text without lines measures 0 throughout, so it falls to `min_line_punct`.
 
-Three variants; the first two since the paper and the released code differ:
+Three variants; the first two since the released code and the paper differ:
 
-- `code` (fineweb_quality_filter.py of datatrove 0.10): 1% of characters in repeated lines, as in the paper's appendix
-  E.4; lines of up to 30 characters are short; a limit of new lines per word, of which the paper says nothing.
-- `paper` (section 3.6): 10% of characters in repeated lines; shorter than 30 characters is short; no such limit.
-- `fineweb2` (fineweb-2-pipeline.py of FineWeb-2): 10% of characters in repeated lines, short lines are let pass, and
-  the other two limits are those of each language (`stages.fineweb2`), which stand before the number in the field.
+- `datatrove` (fineweb_quality_filter.py of datatrove 0.10): 1% of characters in repeated lines, as in the paper's
+  appendix E.4; lines of up to 30 characters are short; a limit of new lines per word, of which the paper says nothing.
+  Lines keep the white space around them, so one that ends in a space does not end in punctuation, and words are words
+  and signs (`dataproc.kernels.pieces`), as tokens are there.
+- `paper` (section 3.6): 10% of characters in repeated lines; shorter than 30 characters is short; no limit of new
+  lines. Lines and words are those of `dataproc.kernels.lines` and `words`, without white space and without signs.
+- `fineweb2` (fineweb-2-pipeline.py of FineWeb-2): the code of `datatrove`; 10% of characters in repeated lines, short
+  lines are let pass, and the other two limits are those of each language (`stages.fineweb2`), which stand before the
+  number in the field.
 
 In all, a document whose value is just the limit is kept; the paper's text drops it. So did the code of April 2024, by
 which FineWeb was first made; it also took blank lines into the first two shares, and as marks . ? ! and the straight
 quotes alone (`end_marks`).
 
-Source: Penedo et al. 2024, https://arxiv.org/abs/2406.17557, section 3.6 and appendix E.4. Differences to datatrove
-0.10: it takes punctuation marks for words, so fewer documents have many new lines per word there, and a line that ends
-in a space does not end in punctuation.
+Source: Penedo et al. 2024, https://arxiv.org/abs/2406.17557, section 3.6 and appendix E.4.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ Rule = Literal["min_line_punct", "max_short_lines", "max_dup_line_chars", "max_n
 """The rules in the order in which they are tried; the first that a document breaks is its drop reason."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "code": {"short_line_chars": 30, "max_dup_line_chars": 0.01, "max_newline_ratio": 0.3},
+    "datatrove": {"short_line_chars": 30, "max_dup_line_chars": 0.01, "max_newline_ratio": 0.3},
     "paper": {"short_line_chars": 29, "max_dup_line_chars": 0.1, "max_newline_ratio": None},
     "fineweb2": {"max_short_lines": None, "max_dup_line_chars": 0.1},
 }
@@ -61,8 +62,9 @@ COLUMNS = {column(rule): pa.float64() for rule in get_args(Rule)}
 class FinewebQuality(Stage):
     """Drop documents that break the rules of FineWeb; each limit is named as its rule, null turns it off."""
 
-    variant: Literal["code", "paper", "fineweb2"] = "code"
-    """Whose limits hold where none is given: the released code's, those of the paper's text, or FineWeb-2's."""
+    variant: Literal["datatrove", "paper", "fineweb2"] = "datatrove"
+    """Whose limits hold where none is given - the released code's, those of the paper's text, FineWeb-2's - and what
+    lines and words are; see the module."""
     min_line_punct: Share = 0.12
     """Least share of lines that end with one of `end_marks`."""
     end_marks: str | None = Field(None, min_length=1)
@@ -81,7 +83,7 @@ class FinewebQuality(Stage):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, values: Any) -> Any:
-        return filled(values, VARIANTS, "code")
+        return filled(values, VARIANTS, "datatrove")
 
     def own_limits(self, rule: str) -> dict[str, float | None]:
         """Return the limits of one rule that languages have of their own; None = off."""
@@ -115,7 +117,7 @@ def fineweb_quality(batch: pa.RecordBatch, config: FinewebQuality) -> pa.RecordB
 
     batch: N rows, needs `text` (string or large_string) and `language` (string). A null text measures 0 throughout.
     Example: "The end.\nMore\nMore" has fineweb_line_punct 1 / 3, fineweb_short_lines 1, fineweb_dup_line_chars 4 / 16,
-    fineweb_newline_ratio 2 / 4.
+    fineweb_newline_ratio 2 / 5.
     """
     measured = _measure(batch["text"], config)
     drops = Drops(batch)
@@ -128,11 +130,16 @@ def fineweb_quality(batch: pa.RecordBatch, config: FinewebQuality) -> pa.RecordB
 def _measure(text: pa.Array, config: FinewebQuality) -> dict[str, npt.NDArray[np.float64]]:
     from dataproc.kernels.lines import ends_with, line_chars, split_lines, sum_by_row
     from dataproc.kernels.phrases import occurrences
+    from dataproc.kernels.pieces import split_pieces
     from dataproc.kernels.repetition import count_repeats
     from dataproc.kernels.sentences import sentence_ends
+    from dataproc.kernels.whole_lines import whole_lines
     from dataproc.kernels.words import split_words
 
-    lines = shared(split_lines, text)
+    if config.variant == "paper":
+        lines, num_words = shared(split_lines, text), np.diff(shared(split_words, text).offsets)
+    else:
+        lines, num_words = whole_lines(text, blank=False), np.diff(shared(split_pieces, text).offsets)
     num_lines = np.diff(lines.offsets)
     ends = ends_with(lines, sentence_ends() if config.end_marks is None else config.end_marks)
     short = line_chars(lines) <= config.short_line_chars
@@ -141,5 +148,5 @@ def _measure(text: pa.Array, config: FinewebQuality) -> dict[str, npt.NDArray[np
         "fineweb_line_punct": share(sum_by_row(ends, lines.offsets), num_lines),
         "fineweb_short_lines": share(sum_by_row(short, lines.offsets), num_lines),
         "fineweb_dup_line_chars": share(count_repeats(lines).chars, num_chars(text) - newlines),
-        "fineweb_newline_ratio": share(newlines, np.diff(shared(split_words, text).offsets)),
+        "fineweb_newline_ratio": share(newlines, num_words),
     }

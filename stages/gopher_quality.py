@@ -1,19 +1,19 @@
 """The document quality rules of Gopher: lengths, symbols, bullets, ellipses, letters, stop words.
 
-Words are those of `dataproc.kernels.words` (runs of letters, marks and numbers), so symbols alone are not words, as
-in the paper. The share of words with a letter is taken of tokens between white space, where numbers, bars and dashes
-that stand alone count against a text: among our words there would be none of the latter. (Variant `datatrove` takes
-punctuation for words here, as FineWeb's code does: every comma then counts against a text.) Lines are lines with
-something on them. Stop words are compared in lower case and counted once each, however often they occur (datatrove
-counts so too; DCLM counts occurrences).
-
 Three variants:
 
-- `paper`: as above.
-- `datatrove` (gopher_quality_filter.py of datatrove 0.10): the share of words with a letter is taken of pieces
-  (`dataproc.kernels.pieces`), among which each punctuation mark counts against a text, as among datatrove's tokens.
+- `paper`: words are those of `dataproc.kernels.words` (runs of letters, marks and numbers), so symbols alone are not
+  words, as in the paper. The share of words with a letter is taken of tokens between white space, where numbers, bars
+  and dashes that stand alone count against a text: among our words there would be none of the latter. Lines are lines
+  with something on them. Stop words are compared in lower case.
+- `datatrove` (gopher_quality_filter.py of datatrove 0.10, with which FineWeb was made): words are words and signs
+  (`dataproc.kernels.pieces`), as tokens are there; those made of `SIGNS` alone are left out of the number and the mean
+  length, not of the shares, so that every comma counts against a text among words with a letter. Blank lines are
+  lines, bullets are a hyphen and U+2022 alone, and stop words have to stand as they are listed, in small letters.
 - `fineweb2`: the same, and FineWeb-2's stop words, mean word lengths and shares of words with a letter by language
   (`stages.fineweb2`), which stand before the number in the field.
+
+In all, stop words count once each, however often they occur (DCLM counts occurrences).
 
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1. Deviations: the rules are for English, so
 stop words are asked for only where the language has a list, and the mean word length is not held against languages
@@ -22,11 +22,13 @@ whose ordinary texts would fail it, Chinese, Korean and Vietnamese among them.
 
 from __future__ import annotations
 
+import string
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -41,7 +43,7 @@ from stages.rules import Count, Ratio, Share, drop_by_language, share
 
 if TYPE_CHECKING:
     from dataproc.kernels.members import WordList
-    from dataproc.kernels.words import Words
+    from dataproc.kernels.spans import Spans
 
 Rule = Literal[
     "min_words",
@@ -71,6 +73,13 @@ COLUMNS = {
 
 ENGLISH = ("the", "be", "to", "of", "and", "that", "have", "with")
 
+SIGNS = string.punctuation + (
+    "\xab\xb4\xbb\u2013\u2014\u2019\u201c\u201d\u201e\u2026\u2236\u2501\u25ba\u3001\u3002\u3008\u3009\u300a\u300b\u300c\u300d\u3010\u3011"
+    "\uff01\uff05\uff08\uff09\uff0c\uff0e\uff11\uff1a\uff1b\uff1f\uff5e"
+)
+"""What is no word to datatrove when it stands alone, beside the marks that end sentences: the signs of CCNet, the
+full-width digit among them (datatrove 0.10, utils/text.py, PUNCTUATION; its control characters are in no text)."""
+
 WORD_LENGTHS = Path(__file__).with_name("word_lengths.tsv")
 """Languages to which the limits of the mean word length do not apply: see `mean_word_lengths`."""
 
@@ -91,7 +100,7 @@ class GopherQuality(Stage):
     """Drop documents that break the quality rules of Gopher; each limit is named as its rule, null turns it off."""
 
     variant: Literal["paper", "datatrove", "fineweb2"] = "paper"
-    """What `min_alpha_words` is a share of, and whether languages have FineWeb-2's limits; see the module."""
+    """What words and lines are, and whether languages have FineWeb-2's limits; see the module."""
     min_words: Count = 50
     """Fewest words."""
     max_words: Count = 100_000
@@ -105,11 +114,11 @@ class GopherQuality(Stage):
     max_ellipsis_ratio: Ratio = 0.1
     """Most ellipses (three full stops or U+2026) per word."""
     max_bullet_lines: Share = 0.9
-    """Greatest share of lines that start with a bullet, see `dataproc.kernels.lines.BULLETS`."""
+    """Greatest share of lines that start with a bullet: in `paper` one of `dataproc.kernels.lines.BULLETS`."""
     max_ellipsis_lines: Share = 0.3
     """Greatest share of lines that end with an ellipsis."""
     min_alpha_words: Share = 0.8
-    """Least share of tokens between white space (`paper`) or of words and signs (others) that hold a letter."""
+    """Least share of words that hold a letter: in `paper` of tokens between white space."""
     min_stop_words: Count = 2
     """Fewest different stop words, for languages with a list in `stop_words`."""
     stop_words: Annotated[dict[str, tuple[str, ...]], AfterValidator(by_code)] = Field({"eng": ENGLISH})
@@ -170,6 +179,8 @@ class GopherQuality(Stage):
 
     def contract(self) -> Contract:
         """Return what it reads and writes; see `Stage`."""
+        from dataproc.kernels.sentences import TABLE as SENTENCE_ENDS
+
         return Contract(
             reads=("text", "language"),
             writes=COLUMNS,
@@ -178,6 +189,7 @@ class GopherQuality(Stage):
             assets={
                 "char_classes": file_hash(TABLE),
                 "word_lengths": file_hash(WORD_LENGTHS),
+                **({} if self.variant == "paper" else {"sentence_ends": file_hash(SENTENCE_ENDS)}),
                 **(fineweb2.assets() if self.variant == "fineweb2" else {}),
             },
         )
@@ -186,7 +198,9 @@ class GopherQuality(Stage):
         """List the stop words and return `gopher_quality`."""
         from dataproc.kernels.members import list_words
 
-        stop_words = {language: list_words(words) for language, words in self.lists().items()}
+        stop_words = {
+            language: list_words(words, folded=self.variant == "paper") for language, words in self.lists().items()
+        }
         return partial(gopher_quality, config=self, stop_words=stop_words)
 
 
@@ -197,7 +211,7 @@ def gopher_quality(batch: pa.RecordBatch, config: GopherQuality, stop_words: dic
     gopher_stop_words is null where the language has no list. Example: "The end..." has num_words 2,
     gopher_mean_word_length 3.0, gopher_ellipsis_ratio 0.5, gopher_stop_words 1.
     """
-    measured = _measure(batch["text"], batch["language"], stop_words, with_signs=config.variant != "paper")
+    measured = _measure(batch["text"], batch["language"], stop_words, config.variant)
     drops = Drops(batch)
     for rule in get_args(Rule):
         values = measured[_column_of(rule)].to_numpy(zero_copy_only=False)  # NaN where null: breaks no rule
@@ -210,26 +224,37 @@ def _column_of(rule: Rule) -> str:
     return "num_words" if name == "words" else f"gopher_{name}"
 
 
-def _measure(
-    text: pa.Array, languages: pa.Array, stop_words: dict[str, WordList], with_signs: bool
-) -> dict[str, pa.Array]:
+def _measure(text: pa.Array, languages: pa.Array, stop_words: dict[str, WordList], variant: str) -> dict[str, pa.Array]:
     from dataproc.kernels.lines import count_lines, split_lines
     from dataproc.kernels.phrases import occurrences
-    from dataproc.kernels.pieces import alpha_pieces
+    from dataproc.kernels.pieces import pieces_with, split_pieces
+    from dataproc.kernels.whole_lines import num_written_lines
     from dataproc.kernels.words import alpha_tokens, split_words, word_chars
 
-    words = shared(split_words, text)
-    num_words = np.diff(words.offsets)
-    lines = count_lines(shared(split_lines, text))
-    tokens, alpha = (alpha_pieces if with_signs else alpha_tokens)(text)
+    words: Spans
+    lines = shared(split_lines, text)
+    if variant == "paper":
+        words = shared(split_words, text)
+        num_words = all_words = np.diff(words.offsets)
+        chars = word_chars(words)
+        tokens, alpha = alpha_tokens(text)
+        counts = count_lines(lines)
+        num_lines = counts.lines
+    else:
+        words = shared(split_pieces, text)
+        all_words = tokens = np.diff(words.offsets)
+        num_words, chars = pieces_with(words, _no_sign())
+        alpha, _ = pieces_with(words, _letters())
+        counts = count_lines(lines, "-\u2022")
+        num_lines = num_written_lines(text)
     ellipses = occurrences(text, "...") + occurrences(text, "\u2026")
     columns = {
         "num_words": num_words,
-        "gopher_mean_word_length": share(word_chars(words), num_words),
-        "gopher_hash_ratio": share(occurrences(text, "#"), num_words),
-        "gopher_ellipsis_ratio": share(ellipses, num_words),
-        "gopher_bullet_lines": share(lines.bullets, lines.lines),
-        "gopher_ellipsis_lines": share(lines.ellipses, lines.lines),
+        "gopher_mean_word_length": share(chars, num_words),
+        "gopher_hash_ratio": share(occurrences(text, "#"), all_words),
+        "gopher_ellipsis_ratio": share(ellipses, all_words),
+        "gopher_bullet_lines": share(counts.bullets, num_lines),
+        "gopher_ellipsis_lines": share(counts.ellipses, num_lines),
         "gopher_alpha_words": share(alpha, tokens),
     }
     return {name: pa.array(values) for name, values in columns.items()} | {
@@ -237,7 +262,22 @@ def _measure(
     }
 
 
-def _count_stop_words(words: Words, languages: pa.Array, stop_words: dict[str, WordList]) -> pa.Array:
+@cache
+def _no_sign() -> npt.NDArray[np.bool_]:
+    """Return which code points are none of `SIGNS` and end no sentence, bool [0x110000]."""
+    from dataproc.kernels.sentences import sentence_ends
+
+    mask = np.ones(0x110000, bool)
+    mask[[ord(char) for char in SIGNS + sentence_ends()]] = False
+    return mask
+
+
+@cache
+def _letters() -> npt.NDArray[np.bool_]:
+    return np.isin(tables().classes, (LETTER, ALONE))
+
+
+def _count_stop_words(words: Spans, languages: pa.Array, stop_words: dict[str, WordList]) -> pa.Array:
     from dataproc.kernels.members import count_listed
 
     counts = np.zeros(len(languages), np.int64)

@@ -7,15 +7,19 @@ the rules is datatrove's. An empty text repeats nothing and is kept; one of two 
 In languages written without spaces each character is a word, and five of them in a row come back in any text (on the
 sample crawl, in 16 of 27 Japanese help pages too often): there the limits of repeated n-grams do not apply.
 
-In variant `datatrove` n-grams are made of words and signs (`dataproc.kernels.pieces`) with a space behind each, as
-datatrove's are of tokens. In variant `fineweb2` lines and n-grams have FineWeb-2's limits by language
-(`stages.fineweb2`), which stand before the number in the field; paragraphs and characters in repeated lines have none
-(`fineweb_quality` asks for the latter).
+Three variants:
+
+- `paper`: as above.
+- `datatrove` (gopher_repetition_filter.py of datatrove 0.10, with which FineWeb was made): lines and paragraphs are
+  compared with the white space around them, lines of white space count, and the empty piece behind a last newline is
+  a line (`dataproc.kernels.whole_lines`); n-grams are made of words and signs (`dataproc.kernels.pieces`) with a space
+  behind each, as datatrove's are of tokens.
+- `fineweb2`: the same, and FineWeb-2's limits by language for lines and n-grams (`stages.fineweb2`), which stand before
+  the number in the field; paragraphs, and characters in repeated lines, for which `fineweb_quality` asks, have none.
 
 Source: Rae et al. 2021, https://arxiv.org/abs/2112.11446, appendix A1.1, table A1. Differences to datatrove 0.10, which
-breaks ties and overlaps the same way: it takes punctuation marks for words (as variant `datatrove` does), compares
-lines with the white space around them, and takes n-grams for equal when their letters are, wherever one word ends
-("a bc", "ab c").
+breaks ties and overlaps the same way, left in variant `datatrove`: it takes repeated n-grams for equal when their
+letters are, wherever one word ends ("a bc", "ab c"), its tokens are spaCy's, and it drops an empty text.
 """
 
 from __future__ import annotations
@@ -77,7 +81,7 @@ class GopherRepetition(Stage):
     """
 
     variant: Literal["paper", "datatrove", "fineweb2"] = "paper"
-    """What n-grams are made of, and whether languages have FineWeb-2's limits; see the module."""
+    """What lines are and what n-grams are made of, and whether languages have FineWeb-2's limits; see the module."""
     max_dup_paragraphs: Share = 0.3
     """Greatest share of paragraphs that repeat an earlier one."""
     max_dup_paragraph_chars: Share = 0.2
@@ -156,20 +160,23 @@ def _measure(text: pa.Array, variant: str) -> dict[str, npt.NDArray[np.float64]]
     from dataproc.kernels.lines import join_paragraphs, split_lines
     from dataproc.kernels.pieces import split_pieces
     from dataproc.kernels.repetition import count_repeats, ngram_chars
+    from dataproc.kernels.whole_lines import whole_lines, whole_paragraphs
     from dataproc.kernels.words import split_words
 
+    top, repeated = (2, 3, 4), (5, 6, 7, 8, 9, 10)
+    if variant == "paper":
+        lines = shared(split_lines, text)
+        parts = {"paragraph": join_paragraphs(lines), "line": lines}
+        ngrams = ngram_chars(shared(split_words, text), top, repeated)
+    else:
+        parts = {"paragraph": whole_paragraphs(text), "line": whole_lines(text)}
+        ngrams = ngram_chars(shared(split_pieces, text), top, repeated, spaced=True)
     chars = num_chars(text)
     measured = {}
-    lines = shared(split_lines, text)
-    for name, elements in (("paragraph", join_paragraphs(lines)), ("line", lines)):
+    for name, elements in parts.items():
         repeats = count_repeats(elements)
         measured[f"gopher_dup_{name}s"] = share(repeats.elements, np.diff(elements.offsets))
         measured[f"gopher_dup_{name}_chars"] = share(repeats.chars, chars)
-    top, repeated = (2, 3, 4), (5, 6, 7, 8, 9, 10)
-    if variant == "datatrove":
-        ngrams = ngram_chars(split_pieces(text), top, repeated, spaced=True)
-    else:
-        ngrams = ngram_chars(shared(split_words, text), top, repeated)
     for k, size in enumerate(top):
         measured[f"gopher_top_{size}gram"] = share(ngrams.top[:, k], chars)
     for k, size in enumerate(repeated):

@@ -9,6 +9,7 @@ from typing import Any
 
 from dataproc.engines import Failed
 from dataproc.errors import DataprocError, StorageError
+from dataproc.kernels.compiling import turns
 
 MAX_TRIES = 3
 """How often a unit is run whose worker dies (out of memory, SIGKILL, a lost node); bugs are not run again."""
@@ -27,6 +28,8 @@ def attempt(run: Callable[[], Any]) -> bytes:
         return pickle.dumps((True, run()))
     except Exception as error:  # a bug or the machine: reported with its trace, the other units go on
         return failure(error)
+    finally:
+        turns.tell()
 
 
 def failure(error: Exception) -> bytes:

@@ -2,7 +2,7 @@
 
 Numba's own cache looks only at the file of the function it stores, so a kernel would live on, stale, after a change
 to another file whose functions it inlines. Here the cache folder is named by the sources of all kernels: other
-sources, other folder.
+sources, other folder. Processes that miss the same kernel take turns, see `compiling`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
+
+from dataproc.kernels.compiling import turns
 
 config: Any = numba.config  # its attributes have no types
 
@@ -29,14 +32,43 @@ def kernel(function: F) -> F:
     in the user's cache folder; where none can be written, every process compiles anew.
     """
     folder = cache_dir()
-    if folder is None:
-        return cast(F, numba.njit(nogil=True)(function))
-    given = config.CACHE_DIR  # read by njit when it picks the place, that is now
-    config.CACHE_DIR = str(folder)
-    try:
-        return cast(F, numba.njit(nogil=True, cache=True)(function))
-    finally:
-        config.CACHE_DIR = given
+    dispatcher: Any = numba.njit(nogil=True)(function)
+    if folder is not None:
+        given = config.CACHE_DIR  # read by the cache when it picks the place, that is now
+        config.CACHE_DIR = str(folder)
+        try:
+            dispatcher._cache = _Cache(function, folder)  # as njit(cache=True) does
+        finally:
+            config.CACHE_DIR = given
+    return cast(F, dispatcher)
+
+
+class _Cache(FunctionCache):
+    """Numba's cache of one kernel, of which one process at a time compiles what is missing."""
+
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        self._folder = folder
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """Return the compiled kernel, None to have it compiled: then `save_overload` follows."""
+        found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
+        if found is None:
+            turns.begin(self._folder)
+            # It may have come while we waited.
+            found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
+            if found is None:
+                turns.compiling(self._folder)
+            else:
+                turns.end(compiled=False)
+        return found
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Store what `load_overload` has missed."""
+        try:
+            super().save_overload(signature, compiled)  # type: ignore[no-untyped-call]
+        finally:
+            turns.end(compiled=True)
 
 
 @cache

@@ -141,7 +141,6 @@ def _shingles(
     count = 0
     offsets[0] = 0
     folded = np.empty(0, np.uint8)  # the words of one document, a space after each
-    spare, buckets = np.empty(0, np.uint64), np.empty(0, np.int64)  # for sorting
     for row in range(len(words) - 1):
         first, num_words = words[row], words[row + 1] - words[row]
         if num_words > 0:
@@ -156,14 +155,7 @@ def _shingles(
                 folded[end] = 32
                 end += 1
             places[num_words] = end
-            length = min(size, num_words)
-            found = out[count : count + num_words - length + 1]
-            for word in range(len(found)):
-                found[word] = hash_bytes(folded, places[word], places[word + length] - 1, np.uint64(0))
-            if len(found) > len(spare):
-                spare, buckets = np.empty(len(found), np.uint64), np.empty(2 * len(found) + 2, np.int64)
-            sort_hashes(found, spare, buckets)
-            count = _each_once(out, count, found)
+            count = _windows(folded, places, num_words, size, 1, out, count)
         offsets[row + 1] = count
     return count
 
@@ -185,14 +177,18 @@ def _windows(
     places: npt.NDArray[np.int64],
     num_items: int,
     size: int,
+    gap: int,
     out: npt.NDArray[np.uint64],
     start: int,
 ) -> int:
-    """Hash the windows of `size` items into out[start:]; item i is data[places[i]:places[i + 1]]. Return the end."""
+    """Hash the windows of `size` items into out[start:], each once, ascending; return the end.
+
+    Item i is data[places[i]:places[i + 1]]; `gap` bytes at its end only part it from the next.
+    """
     length = min(size, num_items)
     found = out[start : start + num_items - length + 1]
     for item in range(len(found)):
-        found[item] = hash_bytes(data, places[item], places[item + length], np.uint64(0))
+        found[item] = hash_bytes(data, places[item], places[item + length] - gap, np.uint64(0))
     sort_hashes(found, np.empty(len(found), np.uint64), np.empty(2 * len(found) + 2, np.int64))
     return _each_once(out, start, found)
 
@@ -234,7 +230,7 @@ def _character_shingles(
                 end = encode(fold[code] if code < len(fold) else code, folded, end)
         if chars > 0:
             places[chars] = end
-            count = _windows(folded, places, chars, size, out, count)
+            count = _windows(folded, places, chars, size, 0, out, count)
         offsets[row + 1] = count
     return count
 
@@ -252,7 +248,7 @@ def _token_shingles(
     for row in range(len(rows) - 1):
         if rows[row + 1] > rows[row]:
             places = np.arange(rows[row], rows[row + 1] + 1) * 4
-            count = _windows(data, places, len(places) - 1, size, out, count)
+            count = _windows(data, places, len(places) - 1, size, 0, out, count)
         offsets[row + 1] = count
     return count
 

@@ -1,21 +1,38 @@
-"""What the tests of rule sets share: batches of texts, one row's result, words and lines in plain Python."""
+"""What the tests of rule sets share: batches of texts, one row's result, words, pieces and lines of a text."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
 from hypothesis import strategies as st
 
 from dataproc.kernels.char_classes import SPACE, tables
+from dataproc.kernels.pieces import split_pieces
 from dataproc.kernels.words import split_words
 from dataproc.stage import Stage
 from tests.dataproc.kernels.texts import texts
 
 SPACES = "".join(chr(code) for code in range(0x110000) if tables().classes[code] == SPACE)
+TOKENS = re.compile(f"[^{re.escape(SPACES)}]+")
 
 PIECES = [
-    *("\n", "\n\n", " ", "to be ", "or not ", "The quick brown fox jumps.\n", "a ", "7 ", "[1]", "[edit] ", "...", "'"),
+    *(
+        "\n",
+        "\n\n",
+        " ",
+        " \n",
+        "to be ",
+        "or not ",
+        "The quick brown fox jumps.\n",
+        "a ",
+        "7 ",
+        "[1]",
+        "[edit] ",
+        "...",
+        "'",
+    ),
     *(
         "\u3002\n",
         "lorem ipsum ",
@@ -59,5 +76,16 @@ def lines_of(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
+def pieces_of(text: str) -> list[str]:
+    pieces = split_pieces(pa.array([text], pa.large_string()))
+    return [pieces.data[a:b].tobytes().decode() for a, b in zip(pieces.starts, pieces.ends, strict=True)]
+
+
+def tokens_of(text: str) -> list[str]:
+    """Return what white space parts."""
+    return TOKENS.findall(text)
+
+
 def repeats_of(elements: list[str]) -> list[str]:
-    return [element for k, element in enumerate(elements) if element in elements[:k]]
+    first = {element: k for k, element in reversed([*enumerate(elements)])}
+    return [element for k, element in enumerate(elements) if first[element] < k]

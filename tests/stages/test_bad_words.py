@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+import unicodedata
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataproc.config import validate
@@ -12,6 +15,28 @@ from dataproc.errors import ConfigError
 from stages.bad_words import BadWords, shipped_terms
 from tests.dataproc.kernels.texts import PATHOLOGICAL
 from tests.stages.rule_sets import apply, batch, repeating
+
+MARKS = "".join(char for char in map(chr, range(0x110000)) if unicodedata.category(char)[0] == "M")
+
+
+@cache
+def pattern() -> re.Pattern[str]:
+    """Terms of the English list with nothing of a word beside them."""
+    terms = "|".join(map(re.escape, sorted(shipped_terms()["eng"], key=len, reverse=True)))
+    return re.compile(rf"(?<![\w{MARKS}])(?:{terms})(?![\w{MARKS}])", re.IGNORECASE)
+
+
+def oracle(text: str) -> dict[str, Any]:
+    number = len(pattern().findall(text))
+    return {"bad_words": number, "drop_reason": "max_bad_words" if number else None}
+
+
+@settings(max_examples=40)
+@given(st.lists(repeating | st.sampled_from(["bollocks", "Bollocks\u0301", "_bollocks ", "BOLLOCKS."])).map("".join))
+def test_equals_the_oracle(text: str) -> None:
+    row, expected = apply(BadWords(), text), oracle(text)
+    assert {name: row[name] for name in expected} == expected
+
 
 OWN = BadWords(terms={"en": ("darn it", "heck", "d'oh", "s&m"), "th": ("\u0e01\u0e32",)})
 

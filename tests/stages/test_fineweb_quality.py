@@ -11,36 +11,45 @@ from dataproc.errors import ConfigError
 from dataproc.kernels.sentences import sentence_ends
 from stages.fineweb_quality import COLUMNS, FinewebQuality, Rule
 from tests.dataproc.kernels.texts import PATHOLOGICAL
-from tests.stages.rule_sets import apply, batch, lines_of, repeating, repeats_of, words_of
+from tests.stages.rule_sets import apply, batch, lines_of, pieces_of, repeating, repeats_of, words_of
 
 
 def test_limits_of_the_variants() -> None:
     fields = [*get_args(Rule), "short_line_chars"]
-    code, paper = FinewebQuality(), FinewebQuality(variant="paper")
-    assert [getattr(code, field) for field in fields] == [0.12, 0.67, 0.01, 0.3, 30]
+    released, paper = FinewebQuality(), FinewebQuality(variant="paper")
+    assert [getattr(released, field) for field in fields] == [0.12, 0.67, 0.01, 0.3, 30]
     assert [getattr(paper, field) for field in fields] == [0.12, 0.67, 0.1, None, 29]
     assert FinewebQuality(variant="paper", max_newline_ratio=0.5).max_newline_ratio == 0.5
     assert FinewebQuality(max_dup_line_chars=None).max_dup_line_chars is None
 
 
-def oracle(text: str) -> list[float]:
-    lines = lines_of(text)
-    return [
+LIMITS = {"datatrove": (0.12, 0.67, 0.01, 0.3), "paper": (0.12, 0.67, 0.1, float("inf"))}
+
+
+def oracle(text: str, variant: str = "datatrove") -> dict[str, Any]:
+    """Return the columns and the drop reason."""
+    if variant == "paper":
+        lines, words, longest = lines_of(text), words_of(text)[0], 29
+    else:
+        lines, words, longest = [line for line in text.split("\n") if line.strip()], pieces_of(text), 30
+    measured = [
         sum(line.endswith(tuple(sentence_ends())) for line in lines) / max(len(lines), 1),
-        sum(len(line) <= 30 for line in lines) / max(len(lines), 1),
+        sum(len(line) <= longest for line in lines) / max(len(lines), 1),
         len("".join(repeats_of(lines))) / max(len(text.replace("\n", "")), 1),
-        text.count("\n") / max(len(words_of(text)[0]), 1),
+        text.count("\n") / max(len(words), 1),
     ]
-
-
-@given(repeating)
-def test_equals_the_oracle(text: str) -> None:
-    row, expected = apply(FinewebQuality(), text), oracle(text)
-    assert [row[name] for name in COLUMNS] == expected
-    punct, short, dup, newlines = expected
-    broken = (punct < 0.12, short > 0.67, dup > 0.01, newlines > 0.3)
+    least, *most = LIMITS[variant]
+    broken = [measured[0] < least, *(value > limit for value, limit in zip(measured[1:], most, strict=True))]
     reasons = [rule for rule, is_broken in zip(get_args(Rule), broken, strict=True) if is_broken]
-    assert row["drop_reason"] == (reasons[0] if reasons else None)
+    return {**dict(zip(COLUMNS, measured, strict=True)), "drop_reason": reasons[0] if reasons else None}
+
+
+@pytest.mark.parametrize("variant", ["datatrove", "paper"])
+@given(text=repeating)
+def test_equals_the_oracle(variant: Any, text: str) -> None:
+    expected = oracle(text, variant)
+    row = apply(FinewebQuality(variant=variant), text)
+    assert {name: row[name] for name in expected} == expected
 
 
 @given(st.lists(repeating | st.none(), max_size=4))
@@ -52,7 +61,7 @@ def test_a_row_does_not_depend_on_its_batch(values: list[str | None]) -> None:
 
 def test_example_of_the_docstring() -> None:
     row = apply(FinewebQuality(), "The end.\nMore\nMore")
-    assert [row[name] for name in COLUMNS] == [1 / 3, 1.0, 4 / 16, 2 / 4]
+    assert [row[name] for name in COLUMNS] == [1 / 3, 1.0, 4 / 16, 2 / 5]
 
 
 @pytest.mark.parametrize("text", [None, "", "\n \n"])
@@ -79,7 +88,7 @@ def test_a_megabyte_of_one_thing(text: str) -> None:
     [
         (
             {"variant": "papr"},
-            "r: f.variant must be 'code', 'paper' or 'fineweb2', got 'papr'. Correct it in the config.",
+            "r: f.variant must be 'datatrove', 'paper' or 'fineweb2', got 'papr'. Correct it in the config.",
         ),
         (
             {"min_line_punct": 12},

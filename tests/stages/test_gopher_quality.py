@@ -6,12 +6,17 @@ from typing import Any, get_args
 import pyarrow as pa
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from dataproc.config import validate
 from dataproc.errors import ConfigError
+from dataproc.kernels.char_classes import ALONE, FORMAT, LETTER, tables
+from dataproc.kernels.lines import BULLETS
+from dataproc.kernels.sentences import sentence_ends
 from dataproc.stage import BuiltStage, StageCounts, run_stages
-from stages.gopher_quality import COLUMNS, GopherQuality, Rule, mean_word_lengths
+from stages.gopher_quality import COLUMNS, ENGLISH, SIGNS, GopherQuality, Rule, mean_word_lengths
 from tests.dataproc.kernels.texts import PATHOLOGICAL, rows
+from tests.stages.rule_sets import SPACES, lines_of, pieces_of, repeating, tokens_of, words_of
 
 ALL_OFF: dict[str, Any] = dict.fromkeys(get_args(Rule))
 WORDS = "the lion and the mouse have come to be friends with the king of that wood "  # 16 words, 8 stop words
@@ -75,6 +80,49 @@ class TestRules:
 
     def test_the_limit_is_the_papers(self, rule: str, limit: float, inside: str, outside: str, value: float) -> None:
         assert getattr(GopherQuality(), rule) == limit
+
+
+def oracle(text: str, variant: str = "paper") -> dict[str, Any]:
+    """Return the columns and the drop reason of an English text."""
+    if variant == "paper":
+        words = all_words = words_of(text)[0]
+        lines, bullets, tokens = lines_of(text), tuple(BULLETS), tokens_of(text)
+        listed = {"".join(char for char in word if kind(char) != FORMAT).lower() for word in words}
+    else:
+        all_words = tokens = pieces_of(text)
+        words = [word for word in all_words if any(char not in SIGNS + sentence_ends() for char in word)]
+        lines, bullets = text.removesuffix("\n").split("\n") if text else [], ("-", "\u2022")
+        listed = set(all_words)
+    stripped = [line.strip(SPACES) for line in lines]
+    measured = [
+        len(words),
+        len("".join(words)) / max(len(words), 1),
+        text.count("#") / max(len(all_words), 1),
+        (text.count("...") + text.count("\u2026")) / max(len(all_words), 1),
+        sum(line.startswith(bullets) for line in stripped) / max(len(lines), 1),
+        sum(line.endswith(("...", "\u2026")) for line in stripped) / max(len(lines), 1),
+        sum(any(kind(char) in (LETTER, ALONE) for char in token) for token in tokens) / max(len(tokens), 1),
+        len(listed & set(ENGLISH)),
+    ]
+    columns = dict(zip(COLUMNS, measured, strict=True))
+    broken = [
+        rule
+        for rule, limit, *_ in RULES
+        for value in [columns["num_words" if rule[4:] == "words" else f"gopher_{rule[4:]}"]]
+        if (value < limit if rule.startswith("min_") else value > limit)
+    ]
+    return {**columns, "drop_reason": broken[0] if broken else None}
+
+
+def kind(char: str) -> int:
+    return int(tables().classes[ord(char)])
+
+
+@pytest.mark.parametrize("variant", ["paper", "datatrove"])
+@given(text=st.lists(repeating | st.sampled_from([WORDS, "- item\n", "THE of, And\n", "#", "\u2022 "])).map("".join))
+def test_equals_the_oracle(variant: str, text: str) -> None:
+    expected, row = oracle(text, variant), apply(text, variant=variant)
+    assert {name: row[name] for name in expected} == expected
 
 
 def test_every_rule_is_tested_and_a_field() -> None:

@@ -13,7 +13,7 @@ from dataproc.config import validate
 from dataproc.errors import ConfigError
 from stages.gopher_repetition import COLUMNS, GopherRepetition, Rule, column
 from tests.dataproc.kernels.texts import PATHOLOGICAL
-from tests.stages.rule_sets import SPACES, apply, batch, lines_of, repeating, repeats_of, words_of
+from tests.stages.rule_sets import SPACES, apply, batch, lines_of, pieces_of, repeating, repeats_of, words_of
 
 # Table A1.
 PAPER = [0.3, 0.2, 0.3, 0.2, 0.2, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.1]
@@ -24,16 +24,24 @@ def test_limits_are_the_papers() -> None:
     assert list(GopherRepetition().contract().rules) == list(get_args(Rule))
 
 
-def oracle(text: str) -> dict[str, float]:
-    """Return the columns, by the paper's rules as datatrove breaks ties and overlaps, with our words and lines."""
+def oracle(text: str, variant: str = "paper") -> dict[str, float]:
+    """Return the columns, by the paper's rules as datatrove breaks ties and overlaps, with our words and lines.
+
+    In the other variants with datatrove's lines, and our pieces.
+    """
     emptied = "\n".join(line if line.strip(SPACES) else "" for line in text.split("\n"))
     paragraphs = [part.strip(SPACES) for part in re.split("\n\n+", emptied) if part.strip(SPACES)]
+    lines = lines_of(text)
+    words, gaps = words_of(text)
+    if variant != "paper":
+        paragraphs, lines = re.split("\n{2,}", text.strip()), re.split("\n+", text)
+        words = pieces_of(text)
+        gaps = [1] * len(words)
     measured = {}
-    for name, elements in (("paragraph", paragraphs), ("line", lines_of(text))):
+    for name, elements in (("paragraph", paragraphs), ("line", lines)):
         repeats = repeats_of(elements)
         measured[f"gopher_dup_{name}s"] = len(repeats) / max(len(elements), 1)
         measured[f"gopher_dup_{name}_chars"] = len("".join(repeats)) / max(len(text), 1)
-    words, gaps = words_of(text)
     for size in range(2, 11):
         grams = [tuple(words[k : k + size]) for k in range(len(words) - size + 1)]
         top, seen, repeated, k = 0, set[tuple[str, ...]](), 0, 0
@@ -54,12 +62,18 @@ def oracle(text: str) -> dict[str, float]:
     return measured
 
 
-@given(repeating)
-def test_equals_the_oracle(text: str) -> None:
-    row, expected = apply(GopherRepetition(), text), oracle(text)
-    assert {name: row[name] for name in COLUMNS} == expected
-    broken = [rule for rule, limit in zip(get_args(Rule), PAPER, strict=True) if expected[column(rule)] > limit]
-    assert row["drop_reason"] == (broken[0] if broken else None)
+def expected(text: str, variant: str = "paper") -> dict[str, Any]:
+    """Return the columns and the drop reason."""
+    measured = oracle(text, variant)
+    broken = [rule for rule, limit in zip(get_args(Rule), PAPER, strict=True) if measured[column(rule)] > limit]
+    return {**measured, "drop_reason": broken[0] if broken else None}
+
+
+@pytest.mark.parametrize("variant", ["paper", "datatrove"])
+@given(text=repeating)
+def test_equals_the_oracle(variant: Any, text: str) -> None:
+    row = apply(GopherRepetition(variant=variant), text)
+    assert {name: row[name] for name in (*COLUMNS, "drop_reason")} == expected(text, variant)
 
 
 @given(st.lists(repeating | st.none(), max_size=4))

@@ -9,19 +9,30 @@ import numpy as np
 import pytest
 
 from dataproc.stage import Stage, Transform
+from stages.bad_words import BadWords
 from stages.c4 import C4
 from stages.fineweb_quality import FinewebQuality
 from stages.gopher_quality import GopherQuality
 from stages.gopher_repetition import GopherRepetition
+from stages.language_id import LanguageId
+from stages.pii import Pii
+from stages.refinedweb_lines import RefinedwebLines
 from tests.stages.rule_sets import batch
 
 SMALL, LARGE = 2 << 20, 64 << 20
 MAX_RATIO = 256.0  # of CPU time for 32 times the text, which larger tables exceed; what is quadratic takes 1,024 times
 STAGES: list[Stage] = [
     GopherRepetition(),
+    GopherRepetition(variant="datatrove"),
+    GopherQuality(),
     GopherQuality(variant="datatrove"),
     C4(variant="datatrove", end_marks=None),
     FinewebQuality(),
+    FinewebQuality(variant="paper"),
+    RefinedwebLines(),
+    BadWords(),
+    LanguageId(),
+    Pii(phone=("|||PHONE|||",), iban=("|||IBAN|||",), card=("|||CARD|||",), secret=("|||SECRET|||",)),
 ]
 
 
@@ -43,6 +54,10 @@ KINDS: dict[str, Callable[[int], str]] = {
     "joiners": lambda size: "a" + "\u200d" * (size // 3),
     "dots": lambda size: "." * size,
     "half a phrase": lambda size: "lorem ipsulorem ipsu" * (size // 20),
+    "capitals": lambda size: "MENU HOME\n3 likes\n" * (size // 18),
+    "half an address": lambda size: "a.b@" * (size // 4),
+    "numbers": lambda size: "4111 1111 1111 1112 +49 30 1.2.3.4.5 DE89 " * (size // 43),
+    "half a key": lambda size: "-----BEGIN PRIVATE KEY-----\nsk-T3BlbkFJ eyJhbGciOi.eyJ" * (size // 56),
 }
 
 

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dataproc.config import validate
 from dataproc.errors import ConfigError
+from dataproc.kernels.char_classes import ALONE, LETTER, NUMBER, tables
+from dataproc.text import clean_text
 from stages.refinedweb_lines import COUNTED, RefinedwebLines
+from tests.stages.rule_sets import SPACES, repeating, tokens_of, words_of
 
 PROSE = "The harbour was quiet that morning and the two of them walked along the quay."
 
@@ -24,6 +30,63 @@ def left(text: str, **config: Any) -> str:
     (row,) = rows(text, **{"max_removed_words": None, **config})
     result: str = row["text"]
     return result
+
+
+COUNTER = re.compile(rf"(?i)\W*\d[,.\d]*[kmb]?\s+(?:{'|'.join(COUNTED)})\W*")
+
+
+def oracle(text: str) -> dict[str, Any]:
+    """Return the columns, the drop reason and the text afterwards, one line at a time."""
+    lines: list[str] = []
+    removed = edited = 0
+    for line in re.findall("[^\n]*\n|[^\n]+", text):
+        bare = line.strip(SPACES)
+        kinds = [int(tables().classes[ord(char)]) for char in bare]
+        capitals = sum(char.isupper() and char.lower() != char for char in bare)
+        short = edit(line) if num_tokens(bare) <= 10 else line
+        no_prose = bare and (capitals / len(bare) > 0.5 or kinds.count(NUMBER) == len(bare) or num_tokens(bare) < 2)
+        if bare and (no_prose or COUNTER.fullmatch(line) or not short.strip()):
+            removed += 1
+        else:
+            edited += bool(bare) and short != line
+            lines.append(short if bare else line)
+    after = "".join(lines).strip("\n") if removed or edited else text
+    words = len(words_of(text)[0])
+    gone = words - len(words_of(after)[0])
+    too_many, empty = gone / max(words, 1) > 0.05, after == "" and bool(removed or edited)
+    return {
+        "text": after,
+        "refinedweb_lines_removed": removed,
+        "refinedweb_lines_edited": edited,
+        "refinedweb_words_removed": gone,
+        "refinedweb_removed_words": gone / max(words, 1),
+        "drop_reason": "max_removed_words" if too_many else "empty" if empty else None,
+    }
+
+
+def num_tokens(line: str) -> int:
+    """Count what white space parts; a letter of a script without spaces is one by itself."""
+    letter = {ALONE: "A", LETTER: "w", NUMBER: "w"}
+    written = ("".join(letter.get(int(tables().classes[ord(char)]), "") for char in token) for token in tokens_of(line))
+    return sum(max(len(re.findall("A|w+", kinds)), 1) for kinds in written)
+
+
+def edit(line: str) -> str:
+    line = re.sub(r"(?i)\s?items in cart", "", line)
+    line = re.sub(r"(?i)\s?Read more(?:\.\.\.|\u2026)\s*?(\n?)\Z", r"\1", line)
+    return re.sub(r"(?i)\A\s*Sign-in\s?", "", line)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(repeating | st.sampled_from([f"{PROSE}\n", "3 likes\n", "Read more...\n", " items in cart", "sign-in "]))
+    .map("".join)
+    .map(clean_text)
+)
+def test_equals_the_oracle(text: str) -> None:
+    (row,) = rows(text)
+    expected = oracle(text)
+    assert {name: row[name] for name in expected} == expected
 
 
 def between(line: str) -> str:

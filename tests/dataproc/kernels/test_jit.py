@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +14,33 @@ HASH = """
 import numpy as np
 from dataproc.kernels.hashing import _hash_slices, hash_slices
 print(hash_slices(np.zeros(0, np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64))[0])
-print(sum(_hash_slices.stats.cache_hits.values()))
+print(sum(_hash_slices.stats.cache_misses.values()))
 """
 
 
-def run(cache: Path) -> list[str]:
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
-    done = subprocess.run([sys.executable, "-c", HASH], env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.split()
+def run(cache: Path, processes: int) -> tuple[list[str], list[str]]:
+    """Return what the processes, all started at once, wrote to stdout and to stderr."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", HASH],
+            env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(processes)
+    ]
+    told = [process.communicate() for process in started]
+    return [word for out, _ in told for word in out.split()], [line for _, err in told for line in err.splitlines()]
 
 
-def test_kernels_are_compiled_once_for_all_processes(tmp_path: Path) -> None:
-    assert run(tmp_path) == [str(0xEF46DB3751D8E999), "0"]
-    assert run(tmp_path) == [str(0xEF46DB3751D8E999), "1"]
+def test_one_process_compiles_for_all_and_says_so(tmp_path: Path) -> None:
+    right = str(0xEF46DB3751D8E999)
+    out, (first, last) = run(tmp_path, 2)
+    assert sorted(out) == ["0", "1", right, right]
+    assert first == "Compiling kernels, once on this machine ..."
+    assert re.fullmatch(r"Compiled kernels in \d+ s, \d+ of them; later runs find them\.", last)
+    assert run(tmp_path, 1) == ([right, "0"], [])
     assert [path.name for path in tmp_path.iterdir()] == [jit.cache_dir().name]  # type: ignore[union-attr]
 
 

@@ -33,7 +33,7 @@ def oracle(line: str) -> Line:
     bare = line.strip(spaces)
     capitals = sum(char.isupper() and char.lower() != char for char in bare)
     tokens = 0
-    for token in re.split(f"[{re.escape(spaces)}]" if spaces else "\0", bare):
+    for token in re.split(f"[{re.escape(spaces)}]", bare) if spaces else [bare]:
         words = [char for char in token if classes[ord(char)] in (LETTER, NUMBER, ALONE)]
         alone = [classes[ord(char)] == ALONE for char in words]
         tokens += (token != "") + sum(one or before for before, one in pairwise(alone))

@@ -37,19 +37,24 @@ single = st.sampled_from([word for word in WORDS + LONG if "@" not in word])
 written = st.lists(texts | st.sampled_from(WORDS + LONG), max_size=12).map(" ".join)
 
 
-@given(st.lists(written | st.none(), max_size=4), st.lists(single, max_size=6))
-def test_equals_the_oracle(values: list[str | None], listed: list[str]) -> None:
+@given(st.lists(written | st.none(), max_size=4), st.lists(single, max_size=6), st.booleans())
+def test_equals_the_oracle(values: list[str | None], listed: list[str], folded: bool) -> None:
     words = split_words(column(values))
-    members = set(word_hashes(split_words(column(list(listed)))).tolist())
-    hashes = word_hashes(words)
     rows = np.arange(len(values))[::-2]
-    expected = [len(members & set(hashes[words.offsets[row] : words.offsets[row + 1]].tolist())) for row in rows]
-    assert count_listed(words, rows, list_words(listed)).tolist() == expected
+    if folded:
+        members, keys = set(word_hashes(split_words(column(list(listed)))).tolist()), word_hashes(words).tolist()
+    else:
+        spans = zip(words.starts, words.ends, strict=True)
+        members, keys = set(listed), [words.data[a:b].tobytes().decode() for a, b in spans]
+    expected = [len(members & set(keys[words.offsets[row] : words.offsets[row + 1]])) for row in rows]
+    assert count_listed(words, rows, list_words(listed, folded)).tolist() == expected
 
 
 def test_example() -> None:
     words = split_words(column(["To be or not to be"]))
     assert count_listed(words, np.array([0]), list_words(["to", "be", "of", "Be"])).tolist() == [2]
+    assert count_listed(words, np.array([0]), list_words(["to", "be", "of"], folded=False)).tolist() == [2]
+    assert count_listed(words, np.array([0]), list_words(["To", "BE"], folded=False)).tolist() == [1]
 
 
 @pytest.mark.parametrize("listed", [["two words"], [""], ["-"]])

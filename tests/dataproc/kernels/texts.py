@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from functools import cache
+
 import pyarrow as pa
 from hypothesis import strategies as st
 
@@ -12,7 +15,23 @@ TURNING = (
 )
 """One of each class, and of each exception: joiners, marks, folds that grow or shrink, astral letters, emoji."""
 
-texts = st.text(st.one_of(st.sampled_from(TURNING), st.characters(exclude_categories=["Cs"])), max_size=60)
+
+@cache
+def scripts() -> dict[str, str]:
+    """Return the letters and marks of every script, which is how their Unicode names begin."""
+    found: dict[str, list[str]] = {}
+    for char in map(chr, range(0x20000)):
+        if unicodedata.category(char)[0] in "LM":
+            found.setdefault(unicodedata.name(char, "").partition(" ")[0], []).append(char)
+    return {script: "".join(chars) for script, chars in found.items()}
+
+
+one_script = st.deferred(lambda: st.sampled_from(sorted(scripts()))).flatmap(
+    lambda script: st.text(st.sampled_from(scripts()[script]) | st.sampled_from(" .,-\n'0"), max_size=60)
+)
+texts = one_script | st.text(st.one_of(st.sampled_from(TURNING), st.characters(exclude_categories=["Cs"])), max_size=60)
+"""Text of every script, one in a text, or of any characters mixed."""
+
 rows = st.lists(st.none() | texts, max_size=6)
 
 
