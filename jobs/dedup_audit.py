@@ -32,6 +32,7 @@ from jobs.dedup_scope import Scope
 from jobs.dedup_view import View
 from jobs.funnel import read_recipe
 from jobs.lookup import parts_done
+from jobs.signatures import VERSION
 from stages.minhash_plan import MinhashDedup, candidate_probability
 
 EDGE_BINS = 50
@@ -192,9 +193,13 @@ def _open(folder: Folder) -> _Run:
         )
     minhash = validate(MinhashDedup, dedup["minhash"], f"{folder.url}: dedup.minhash")
     against = read_recipe(folder).dedup.against if made["made_from"]["against"] else ()
-    signatures = read_description(folder, "signatures") or {"made_from": {"minhash": minhash.signed()}}
-    signed = signatures["made_from"]["minhash"]
-    return _Run(folder, minhash, dedup["scope"], tuple(map(Folder, against)), signed)
+    signatures = (read_description(folder, "signatures") or {"made_from": {}})["made_from"]
+    if (version := signatures.get("version")) != VERSION:
+        raise InputError(
+            f"{folder.url} must have signatures of version {VERSION}, got {version}."
+            " Run it again with --redo signatures."
+        )
+    return _Run(folder, minhash, dedup["scope"], tuple(map(Folder, against)), signatures["minhash"])
 
 
 def other_plan(own: MinhashDedup, text: str) -> MinhashDedup:

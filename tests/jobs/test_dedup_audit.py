@@ -367,12 +367,20 @@ def without_minhash(run: Path) -> None:
     path.write_text(json.dumps(made))
 
 
+def signed_before(run: Path) -> None:
+    path = run / "manifests" / "signatures" / "dataset.json"
+    made = json.loads(path.read_text())
+    made["made_from"]["version"] = 2
+    path.write_text(json.dumps(made))
+
+
 @pytest.mark.parametrize(
     ("spoil", "plan", "exact", "error", "message"),
     [
         (shutil.rmtree, None, False, InputError, "must hold a run with dedup, got no manifests/dedup. Give the OUT"),
         (unfinished, None, False, InputError, r"whose dedup is done, got 2 of 3 parts. Run `dataproc resume"),
         (without_minhash, None, False, InputError, "with near-duplicate dedup, got dedup.minhash: null"),
+        (signed_before, None, False, InputError, "must have signatures of version 3, got 2. Run it again with --redo"),
         (None, "olmo", False, ConfigError, r"--plan\.plan must be .*got 'olmo'"),
         (None, "bands=3", False, ConfigError, "--plan.bands is not a key of MinhashDedup. Did you mean"),
         (

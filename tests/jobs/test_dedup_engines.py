@@ -122,13 +122,16 @@ def test_a_run_killed_in_each_phase_leaves_no_trace(
     inline: Callable[[int], Made],
     tmp_path: Path,
 ) -> None:
-    """Each time, driver and workers are killed when the first part of a phase is done; then the run goes on."""
+    """Each time, driver and workers are killed when the first part of a phase is done; then the run goes on.
+
+    Clusters take long to start: they are killed in some phases only, of each kind one.
+    """
     run, count = tmp_path / "run", 7
     config = {**of(count), "against": [str(crawls / "old")]}
     whole, steps = inline(count)
     assert len(steps) > 20
     with engine(tmp_path) as env:
-        for step in steps:
+        for step in steps if engine is local else steps[::4]:
             drive(engine.__name__, [(crawls / "new-crawl", run, config)], env, die_in=step)
             assert list((run / "manifests" / step).glob("part-*.json")), step
         drive(engine.__name__, [(crawls / "new-crawl", run, config)], env)

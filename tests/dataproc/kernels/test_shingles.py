@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain, pairwise
 
 import numpy as np
@@ -38,7 +39,7 @@ def shingles_of(text: str, size: int) -> list[int]:
     return sorted({xxhash.xxh64_intdigest(gram.encode()) for gram in grams})
 
 
-def found(texts: list[str | None], size: int = 5) -> list[list[int]]:
+def found(texts: Sequence[str | None], size: int = 5) -> list[list[int]]:
     hashes, offsets = shingle_hashes(column(texts), size)
     assert hashes.dtype == np.uint64
     return [hashes[a:b].tolist() for a, b in pairwise(offsets)]

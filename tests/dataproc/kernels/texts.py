@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
 import pyarrow as pa
@@ -35,7 +36,7 @@ texts = one_script | st.text(st.one_of(st.sampled_from(TURNING), st.characters(e
 rows = st.lists(st.none() | texts, max_size=6)
 
 
-def column(values: list[str | None]) -> pa.Array:
+def column(values: Sequence[str | None]) -> pa.Array:
     """Return a large_string column."""
     return pa.array(values, pa.large_string())
 
