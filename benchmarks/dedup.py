@@ -161,7 +161,7 @@ def signatures(texts: pa.Array, theirs: dict[str, float], versions: dict[str, st
         ("text to signatures", whole, "datatrove", "text", 100),
         ("text to signatures", whole, "rensa", "text", 1),
         ("signatures of ready shingles", ready, "datasketch", "shingles", 10),
-        ("signatures of ready shingles", ready, "rensa", "shingles", None),
+        ("signatures of ready shingles", ready, "rensa", "shingles", 1),
     ):
         its = count / theirs[f"{peer}, {what}"]
         yield Figure(name, count / seconds, "docs/s", f"{peer} {versions[peer]}", its, goal)

@@ -59,7 +59,7 @@ def jaccard(a: set[tuple[str, ...]], b: set[tuple[str, ...]]) -> float:
 
 
 def plain_shingles(text: str, size: int = 5) -> set[tuple[str, ...]]:
-    """Return what `dataproc.kernels.shingles` hashes: tuples of folded words, by Python alone.
+    """Return what `dataproc.kernels.shingles` hashes: tuples of folded words, in Python, with its table of characters.
 
     Example: "To be, to be." with size 2 has ("to", "be") and ("be", "to").
     """

@@ -29,6 +29,9 @@ from dataproc.errors import SchemaError, suggest
 
 TYPES = (pa.bool_(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.string(), pa.binary())
 
+BLOCK_FORMAT = 2
+"""Of blocks; spills that a killed run left in another are not read."""
+
 PIECE_BYTES = 64 << 20
 """Content a map task holds before it sorts and cuts blocks; also what a reduce task merges in memory at once."""
 
@@ -122,7 +125,7 @@ class Exchange:
         """Sort the blocks of a partition, reduce and store; return the sink's report.
 
         Memory is about twice `piece_bytes`; what exceeds it goes through sorted runs in the folder `scratch`, of which
-        at most `MAX_RUNS` of a level have a batch in memory.
+        at most `MAX_RUNS` are merged at once, with some 3 `BATCH_BYTES` each.
         """
         with storing(scratch):
             made = tempfile.TemporaryDirectory(dir=scratch)
@@ -202,16 +205,22 @@ class _Runs:
                 _write(sink, pa.Table.from_batches([batch]))
         if level == len(self._levels):
             self._levels.append([])
-        runs = self._levels[level]
-        runs.append(_Run(path, self._schema))
-        if len(runs) == MAX_RUNS:
-            self.add(merge(runs, self._keys), level + 1)
-            for run in runs:
-                run.path.unlink()
-            runs.clear()
+        self._levels[level].append(_Run(path, self._schema))
+        if len(self._levels[level]) == MAX_RUNS:
+            self._raise(level)
+
+    def _raise(self, level: int) -> None:
+        """Make one run of the next level of all of this one."""
+        runs, self._levels[level] = self._levels[level], []
+        self.add(merge(runs, self._keys), level + 1)
+        for run in runs:
+            run.path.unlink()
 
     def merged(self) -> Rows:
         """Yield all rows in order."""
+        for level in range(len(self._levels) - 1):
+            if self._levels[level] and sum(map(len, self._levels)) > MAX_RUNS:
+                self._raise(level)
         return merge([run for level in self._levels for run in level], self._keys)
 
 
@@ -236,7 +245,7 @@ def merge(runs: list[_Run], keys: Sequence[str]) -> Rows:
     """Yield the rows of sorted runs in one sorted order.
 
     Each round sorts the heads together and emits up to the first place where some run's head is used up: rows beyond it
-    might come after rows that this run has not shown yet. Heads are never short, except at a run's end, so that a round
+    might come after rows that this run has not shown yet. Heads are filled up before they are short, so that a round
     emits a good part of what it sorts, however many runs there are.
     """
     while runs:

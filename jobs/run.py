@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dataproc.engines import Engine, Retried
 from dataproc.errors import ShardError
-from dataproc.exchange import Exchange, Rows
+from dataproc.exchange import BLOCK_FORMAT, Exchange, Rows
 from dataproc.resources import ANY, Resources
 from dataproc.shards import Dataset, Entry, read_description
 from dataproc.storage import Folder
@@ -78,7 +78,8 @@ class Run:
         """Run the exchange whose sink fills the dataset; done parts stay. Raises ShardError when units failed."""
         done = dataset.done()
         if len(done) < spec.num_partitions:
-            scratch = self.folder.scratch(f"exchange/{dataset.name.replace('/', '-')}-{dataset.fingerprint}")
+            name = f"{dataset.name.replace('/', '-')}-{dataset.fingerprint}-{BLOCK_FORMAT}"
+            scratch = self.folder.scratch(f"exchange/{name}")
             outcomes = self.engine.exchange(spec, units, str(scratch), frozenset(done))
             self._collect(dataset.name, len(done), spec.num_partitions - len(done), outcomes)
             shutil.rmtree(scratch, ignore_errors=True)  # else a run needs the disk of all its exchanges together

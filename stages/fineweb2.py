@@ -3,11 +3,11 @@
 Their authors derived them from each language's web and reference texts. Where a language is written in several scripts,
 the limits of the script with most documents stand; a macrolanguage of ours has those of its member with most.
 
-Their words are those of a tokenizer per language, with punctuation, and ours are runs of letters, so the numbers mean
-nearly, not just the same here. Where our words are characters, what is asked of words is off: their mean length, and
-n-grams that repeat. Stop words that are no single word to us ("l'" is) are left out, and the whole list where that is
-more than half of it, as in Thai. `python -m stages.fineweb2 CLONE` writes fineweb2.tsv anew from a clone of the
-repository.
+Their words are those of a tokenizer per language, ours the pieces of `dataproc.kernels.pieces`, with signs, for all, so
+the numbers mean nearly, not just the same here. Where our words are characters, what is asked of words is off: their
+mean length, and n-grams that repeat. Stop words that are no single word to us ("l'" is) are left out, and the whole
+list where that is more than half of it, as in Thai. `python -m stages.fineweb2 CLONE` writes fineweb2.tsv anew from a
+clone of the repository.
 
 Source: Penedo et al. 2025, https://arxiv.org/abs/2506.20920, section 4; huggingface/fineweb-2 d0defb2, configs/*.yml,
 Apache-2.0.

@@ -73,12 +73,16 @@ COLUMNS = {
 
 ENGLISH = ("the", "be", "to", "of", "and", "that", "have", "with")
 
-SIGNS = string.punctuation + (
-    "\xab\xb4\xbb\u2013\u2014\u2019\u201c\u201d\u201e\u2026\u2236\u2501\u25ba\u3001\u3002\u3008\u3009\u300a\u300b\u300c\u300d\u3010\u3011"
-    "\uff01\uff05\uff08\uff09\uff0c\uff0e\uff11\uff1a\uff1b\uff1f\uff5e"
+SIGNS = (
+    string.punctuation
+    + "".join(map(chr, range(0x80, 0xA0)))
+    + (
+        "\xab\xb4\xbb\u2013\u2014\u2019\u201c\u201d\u201e\u2026\u2236\u2501\u25ba\u3001\u3002\u3008\u3009\u300a\u300b\u300c\u300d\u3010\u3011"
+        "\uff01\uff05\uff08\uff09\uff0c\uff0e\uff11\uff1a\uff1b\uff1f\uff5e"
+    )
 )
 """What is no word to datatrove when it stands alone, beside the marks that end sentences: the signs of CCNet, the
-full-width digit among them (datatrove 0.10, utils/text.py, PUNCTUATION; its control characters are in no text)."""
+full-width digit and the control characters of Latin-1 among them (datatrove 0.10, utils/text.py, PUNCTUATION)."""
 
 WORD_LENGTHS = Path(__file__).with_name("word_lengths.tsv")
 """Languages to which the limits of the mean word length do not apply: see `mean_word_lengths`."""
@@ -176,6 +180,11 @@ class GopherQuality(Stage):
     def lists(self) -> dict[str, tuple[str, ...]]:
         """Return the stop words by language."""
         return (fineweb2.stop_words() if self.variant == "fineweb2" else {}) | self.stop_words
+
+    @classmethod
+    def version(cls) -> int:
+        """Return the number that is raised when the same config gives other bytes."""
+        return 2
 
     def contract(self) -> Contract:
         """Return what it reads and writes; see `Stage`."""

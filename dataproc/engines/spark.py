@@ -17,7 +17,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
@@ -57,7 +57,6 @@ SETTINGS = {
     "spark.sql.adaptive.enabled": "false",  # tasks are ours to count
     "spark.sql.codegen.wholeStage": "false",  # a row is a whole block: not worth a compiled loop for each query
     "spark.sql.execution.arrow.maxBytesPerBatch": str(BATCH_BYTES),
-    "spark.python.unix.domain.socket.enabled": "true",  # through TCP, each task waits 40 ms for an acknowledgement
     "spark.ui.showConsoleProgress": "false",  # we show our own
     "spark.log.level": "ERROR",  # a task that is tried again is told by the engine, if it matters
 }
@@ -152,7 +151,8 @@ class SparkEngine:
                 rows = numbers.mapInArrow(partial(run, held), schema)
             yield rows
         finally:
-            held.destroy()
+            with suppress(Exception):  # of a Java that is gone, which the job has told
+                held.destroy()
 
     def _outcomes(
         self, name: str, units: Mapping[str, Sequence[Any]], job: Callable[[Any], AbstractContextManager[DataFrame]]
@@ -175,7 +175,7 @@ class SparkEngine:
                 error = caught
             told.put(_End(error))
 
-        with job(tell) as rows:
+        with _telling(name, job(tell)) as rows:
             thread = InheritableThread(target=run, args=(rows,), daemon=True)
             thread.start()
             try:
@@ -253,17 +253,21 @@ def _enter(step: bytes, home: str) -> int:
     return int(_task().attemptNumber())
 
 
-_kept = b""
+_entered = (b"", 0)
 
 
 def _keep(step: bytes) -> None:
     """Have Spark, which collects garbage after every task, look through libraries and models once a step only.
 
-    That took longer than a small unit. What one step leaves is looked through again, and freed, in the next.
+    That took longer than a small unit. What is there at the second task is left out until the next step begins.
     """
-    global _kept
-    (gc.freeze if step == _kept else gc.unfreeze)()
-    _kept = step
+    global _entered
+    tasks = _entered[1] + 1 if step == _entered[0] else 1
+    _entered = (step, tasks)
+    if tasks == 1:
+        gc.unfreeze()
+    elif tasks == 2:
+        gc.freeze()
 
 
 def _split(spec: bytes, todo: Sequence[int], home: str, held: Broadcast[list[bytes]], rows: Rows) -> Rows:
@@ -344,6 +348,7 @@ def _session(workers: int) -> SparkSession:
             master = f"local[{plain[1] or 1},{ATTEMPTS}]"
         settings["spark.driver.memory"] = f"{1024 + HEAP_MIB * workers}m"  # an upper bound
         settings["spark.driver.extraJavaOptions"] = LOCAL_JAVA
+        settings["spark.python.unix.domain.socket.enabled"] = "true"  # by TCP, tasks wait 40 ms for acknowledgements
         settings["spark.driver.host"] = settings["spark.driver.bindAddress"] = "127.0.0.1"
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         settings["spark.executorEnv.PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -405,6 +410,17 @@ def _check_attempts(session: SparkSession) -> None:
             f"spark.task.maxFailures must be at least {ATTEMPTS}, got {allowed} with master {master}."
             f" Leave it out, or say local[N,{ATTEMPTS}]."
         )
+
+
+@contextmanager
+def _telling(name: str, job: AbstractContextManager[DataFrame]) -> Iterator[DataFrame]:
+    """Enter a job; what Spark says of one that it cannot begin is one sentence."""
+    with ExitStack() as stack:
+        try:
+            rows = stack.enter_context(job)
+        except Exception as error:
+            raise _job_failed(name, error) from error
+        yield rows
 
 
 def _job_failed(name: str, error: Exception) -> DataprocError:

@@ -40,7 +40,21 @@ def kernel(function: F) -> F:
             dispatcher._cache = _Cache(function, folder)  # as njit(cache=True) does
         finally:
             config.CACHE_DIR = given
+        dispatcher._compiler.compile = _ending_turns(dispatcher._compiler.compile)
     return cast(F, dispatcher)
+
+
+def _ending_turns(compile_: Callable[..., Any]) -> Callable[..., Any]:
+    """Return numba's compile, which gives back the turn of a kernel that cannot be compiled: others wait for it."""
+
+    def compile_or_end(*args: Any) -> Any:
+        try:
+            return compile_(*args)
+        except BaseException:
+            turns.end(compiled=False)
+            raise
+
+    return compile_or_end
 
 
 class _Cache(FunctionCache):
@@ -55,8 +69,11 @@ class _Cache(FunctionCache):
         found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
         if found is None:
             turns.begin(self._folder)
-            # It may have come while we waited.
-            found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
+            try:  # it may have come while we waited
+                found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
+            except BaseException:
+                turns.end(compiled=False)
+                raise
             if found is None:
                 turns.compiling(self._folder)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ STAGES: list[Stage] = [
 ]
 
 
+@cache
 def zipf_words(size: int) -> str:
     """Return words whose frequencies are those of English, in lines of ten."""
     vocabulary = [np.base_repr(rank, 36).lower() for rank in range(50_000)]

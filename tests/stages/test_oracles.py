@@ -128,7 +128,10 @@ def test_short_texts(name: str) -> None:
 
 @pytest.mark.slow
 @each_rule_set
-@pytest.mark.parametrize("kind", ["a megabyte of one thing", "one word", "words"])
+@pytest.mark.parametrize("kind", ["one thing", "one word", "words"])
 def test_long_texts(name: str, kind: str) -> None:
-    long = {"one word": "word " * (MEGABYTES * 200_000), "words": zipf_words(MEGABYTES * 1_000_000)}
-    assert_as_the_oracle(name, [long[kind]] if kind in long else PATHOLOGICAL)
+    if kind == "one thing":
+        texts = [text[:100_000] for text in PATHOLOGICAL]
+    else:
+        texts = ["word " * (MEGABYTES * 200_000) if kind == "one word" else zipf_words(MEGABYTES * 1_000_000)]
+    assert_as_the_oracle(name, texts)

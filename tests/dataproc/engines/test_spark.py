@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pytest
@@ -249,6 +250,27 @@ def test_a_job_that_spark_gives_up_is_one_sentence(engine: SparkEngine) -> None:
     from dataproc.engines.spark import _job_failed
 
     assert isinstance(_job_failed("step", OSError("x: No space left on device")), StorageError)
+
+
+def test_a_job_that_spark_cannot_begin_is_one_sentence(engine: SparkEngine) -> None:
+    class Full(nullcontext[Any]):
+        def __enter__(self) -> Any:
+            raise OSError("[Errno 28] No space left on device")
+
+    with pytest.raises(StorageError, match=r"step: Spark must store its shuffle, got: No space left on device"):
+        list(engine._outcomes("step", {}, lambda tell: Full()))
+
+
+def frozen(unit: int) -> int:
+    return gc.get_freeze_count()
+
+
+def test_garbage_collection_leaves_out_what_a_step_began_with(engine: SparkEngine) -> None:
+    """Each of the two workers freezes what it has at its second task, once; what comes later is looked through."""
+    counts = set(engine.map("frozen", frozen, range(40)))
+    assert 0 in counts
+    assert 2 <= len(counts) <= 3
+    assert max(counts) > 1000
 
 
 def test_units_with_a_gpu_are_refused(engine: SparkEngine) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import fcntl
 import threading
 from pathlib import Path
 
 import pytest
+from numba.core.errors import TypingError
 
 from dataproc.engines import worker
 from dataproc.engines.worker import attempt
 from dataproc.kernels.compiling import Turns
+from dataproc.kernels.jit import cache_dir, kernel
 
 
 def compile_one(turns: Turns, folder: Path) -> None:
@@ -64,3 +67,16 @@ def test_workers_tell_behind_each_unit(
     attempt(lambda: compile_one(turns, tmp_path))
     attempt(lambda: None)
     assert caplog.messages[1:] == ["Compiled kernels in 0 s, 1 of them; later runs find them."]
+
+
+def test_a_kernel_that_cannot_be_compiled_gives_its_turn_back(tmp_path: Path) -> None:
+    @kernel
+    def wrong(value: int) -> int:
+        return value + "text"  # type: ignore[operator]
+
+    with pytest.raises(TypingError):
+        wrong(1)
+    folder = cache_dir()
+    assert folder is not None
+    with open(folder / "turn.lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where another still has it
