@@ -51,8 +51,8 @@ def steps(run: Path) -> dict[str, int]:
     for entry in (run / "manifests").rglob("part-*.json"):
         name = str(entry.parent.relative_to(run / "manifests"))
         found[name] = found.get(name, 0) + 1
-    rounds = {name.replace("candidates", "shingled") for name in found if name.endswith("/candidates")}
-    found |= dict.fromkeys(rounds, found["documents"])  # removed when it was read
+    edges = {name: parts for name, parts in found.items() if re.fullmatch(r"dedup/round-\d+/edges", name)}
+    found |= {name.replace("edges", "shingled"): parts for name, parts in edges.items()}  # removed when it was read
     return {name: parts for name, parts in found.items() if name not in MADE_BY_THE_DRIVER}
 
 
