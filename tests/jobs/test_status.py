@@ -9,6 +9,7 @@ import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -164,7 +165,6 @@ def test_follow_ends_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = Folder(tmp_path)
     lines = "".join(json.dumps({"n": n, **event}) + "\n" for n, event in enumerate(HALFWAY, 1))
     folder.write_text(CURRENT, lines)
-    monkeypatch.setattr("jobs.status.time.time", lambda: NOON + 30)
     slept = []
 
     def sleep(seconds: float) -> None:
@@ -172,7 +172,8 @@ def test_follow_ends_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         end = {"n": 6, **at(30, "run_ended", exit_code=130, error="KeyboardInterrupt")}
         folder.write_text(CURRENT, lines + json.dumps(end) + "\n")
 
-    monkeypatch.setattr("jobs.status.time.sleep", sleep)
+    # only of this module: other threads sleep too
+    monkeypatch.setattr("jobs.status.time", SimpleNamespace(time=lambda: NOON + 30, sleep=sleep))
     console = Console(file=StringIO(), width=100)
     show(Watch(folder), console, follow=True)
     assert slept == [2.0]

@@ -15,19 +15,20 @@ from dataproc.config import validate
 from dataproc.errors import ConfigError
 from stages.unigram_divergence import UnigramDivergence
 from stages.unigrams import UnigramCounter, read_unigrams, unigrams_path
+from tests.dataproc.kernels.test_shingles import folded
 from tests.dataproc.kernels.texts import PATHOLOGICAL
 from tests.stages.rule_sets import apply, batch, words_of
 
 ENGLISH = read_unigrams("eng")
 COUNTS = dict(zip(ENGLISH.words, ENGLISH.counts.tolist(), strict=True))
 FROM_FIVE = UnigramDivergence(min_words=5).build()
-written = st.lists(st.sampled_from(["the ", "Of ", "markets ", "zxq ", "\u4e2d", "7 ", "-- "]), max_size=30).map(
+written = st.lists(st.sampled_from(["the ", "Of ", "markets ", "zxq ", "\u4e2d", "7 ", "-- ", "o\u00adf "]), max_size=30).map(
     "".join
 )
 
 
 def oracle(text: str) -> float | None:
-    words = [word.lower() for word in words_of(text)[0]]
+    words = [folded(word) for word in words_of(text)[0]]
     if len(words) < 5:
         return None
     shares = {word: number / len(words) for word, number in Counter(words).items()}
