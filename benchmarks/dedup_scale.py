@@ -4,13 +4,15 @@
 
 The steps are those of a run with two local workers; documents and signatures are made up (`benchmarks/generated.py`),
 with pairs verified by their signatures. A smaller crawl of made-up texts goes through the real signatures, verified by
-the true Jaccard. What is done lies in the work folder: a run that is cut off goes on when it is started again, and
-sizes may be run one by one; `--documents` or `--texts` with other numbers than the default's are shown, not stored.
+the true Jaccard. What is done lies in the work folder, under the name of the code that did it: a run that is cut off
+goes on when it is started again, and sizes may be run one by one; `--documents` or `--texts` with other numbers than
+the default's are shown, not stored.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
@@ -40,6 +42,7 @@ PLOT = Path(__file__).parent.parent / "docs" / "dedup_scale.svg"
 SIZES = (1_000_000, 2_000_000, 5_000_000, 20_000_000)
 TEXTS = 1_000_000
 WORKERS = 2
+CODE = ("dataproc", "stages", "jobs", "benchmarks")
 
 MOST_MINUTES = 60
 MOST_GB = 8
@@ -54,7 +57,7 @@ GROUPS = {
     r"dedup/components": "components",
     r"dedup/members|dedup/near_groups": "keepers",
     r"dedup$": "decisions",
-    r"dedup/sources": "alarms",
+    r"dedup/(sources|end)": "alarms, end",
 }
 """Steps by the names that figures give them; the first that fits."""
 
@@ -105,7 +108,7 @@ def main() -> None:
     options.add_argument("--documents", type=int, nargs="*", default=SIZES, help="sizes to run with signatures")
     options.add_argument("--texts", type=int, default=TEXTS, help="documents to run with texts; 0 for none")
     given = options.parse_args()
-    work = given.work.absolute()
+    work = given.work.absolute() / code_id()
     texts = _done(work, given.texts, with_texts=True) if given.texts else None
     runs = [_done(work, documents, with_texts=False) for documents in sorted(given.documents)]
     figures = [*figures_of(runs), *(texts_figures(texts) if texts else [])]
@@ -114,6 +117,13 @@ def main() -> None:
         PLOT.write_text(plot_of(runs), encoding="utf-8")
     else:
         show("dedup_scale", figures)
+
+
+def code_id() -> str:
+    """Return a name of all code that a run goes through: figures of other code are not these."""
+    project = Path(__file__).parent.parent
+    files = sorted(file for folder in CODE for file in (project / folder).rglob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def recipe_of(with_texts: bool) -> Recipe:
@@ -149,7 +159,7 @@ def _done(work: Path, documents: int, *, with_texts: bool) -> Done:
 
 def run_dedup_of(folder: Folder, documents: int, with_texts: bool, steps: Path) -> Done:
     """Make up documents, deduplicate them, and return what it took."""
-    meter = Meter(Console(), steps)
+    meter = Meter(Console(), steps, resumed=folder.exists(""))
     parts = -(-documents // PART_DOCS)
     with closing(LocalEngine(WORKERS)) as engine:
         run = Run(folder, recipe_of(with_texts), engine, meter, parts)
@@ -163,6 +173,7 @@ def run_dedup_of(folder: Folder, documents: int, with_texts: bool, steps: Path) 
             signatures = declare_signatures(run)
             run.fill(signatures, SignaturesTask(signatures, documents, minhash.num_hashes))
         run_dedup(run)
+    meter.take("dedup/end")
     return _result(folder, documents, read_used(steps))
 
 

@@ -27,7 +27,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class StepUsed:
-    """What one step used; `resumed` says that a part of it was done by a run that was cut off, which told nothing."""
+    """What one step used, and what lay between it and the step before.
+
+    `resumed` says that a part of it was done by a run that was cut off, which told nothing.
+    """
 
     step: str
     resumed: bool
@@ -38,13 +41,16 @@ class StepUsed:
 
 
 class Meter(ProgressDisplay):
-    """Shows the steps of a run, and adds what each used to a file of JSON lines as it ends."""
+    """Shows the steps of a run, and adds what each used to a file of JSON lines as it ends.
 
-    def __init__(self, console: Console, path: Path) -> None:
+    `resumed`: the run was cut off before, perhaps in the middle of the step that is now the first.
+    """
+
+    def __init__(self, console: Console, path: Path, *, resumed: bool = False) -> None:
         super().__init__(console)
         self._path = path
-        self._resumed = False
-        self._before = (0.0, 0.0, 0)
+        self._resumed = resumed
+        self._before = _used()
         self._peak = 0
         threading.Thread(target=self._sample, daemon=True).start()
 
@@ -52,13 +58,17 @@ class Meter(ProgressDisplay):
         """Take in an event of a step."""
         super().show(event)
         if event["event"] == "step_started":
-            self._resumed, self._peak, self._before = event["done"] > 0, 0, _used()
+            self._resumed |= event["done"] > 0
         elif event["event"] == "step_ended":
-            wall_s, cpu_s, written = (now - before for now, before in zip(_used(), self._before, strict=True))
-            peak = max(self._peak, _memory())
-            used = StepUsed(event["step"], self._resumed, wall_s, cpu_s, peak, int(written))
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(used)) + "\n")
+            self.take(event["step"])
+
+    def take(self, step: str) -> None:
+        """Write down what was used since the last step ended, under this one's name."""
+        now, peak = _used(), max(self._peak, _memory())
+        wall_s, cpu_s, written = (new - old for new, old in zip(now, self._before, strict=True))
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(StepUsed(step, self._resumed, wall_s, cpu_s, peak, int(written)))) + "\n")
+        self._resumed, self._peak, self._before = False, 0, now
 
     def _sample(self) -> None:
         while True:

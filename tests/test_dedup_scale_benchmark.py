@@ -90,7 +90,7 @@ def test_a_run_finds_the_clusters_and_tells_what_it_took(
     assert done.largest_cluster == max(row["cluster_size"] or 1 for row in rows)
     assert 0 < done.edges < done.pairs
     assert [step.step for step in done.steps][:3] == ["documents", "signatures", "dedup/round-0/candidates"]
-    assert done.dedup[-1].step == "dedup/sources"
+    assert [step.step for step in done.dedup[-2:]] == ["dedup/sources", "dedup/end"]
     assert all(step.peak_bytes > 10_000_000 for step in done.steps)
     assert sum(map(len, done.grouped().values())) == len(done.dedup)
 
@@ -188,15 +188,21 @@ def test_the_plot_has_each_point_in_its_place() -> None:
     assert plot_of([made_up(1_000_000), made_up(2_000_000)]).count("<polyline") == 4
 
 
-def test_the_meter_tells_of_each_step(tmp_path: Path) -> None:
+def test_the_meter_tells_of_each_step_and_of_what_lies_before_it(tmp_path: Path) -> None:
     meter = Meter(Console(quiet=True), tmp_path / "steps.jsonl")
-    for done in (0, 3):
+    for done in (0, 3, 0):
+        sum(range(3_000_000))
         meter.show(new_event("step_started", step="dedup", units=5, done=done))
         (tmp_path / "spill").write_bytes(os.urandom(1 << 20))
-        sum(range(3_000_000))
         meter.show(new_event("step_ended", step="dedup"))
-    first, second = read_used(tmp_path / "steps.jsonl")
-    assert (first.step, first.resumed, second.resumed) == ("dedup", False, True)
-    assert first.wall_s > 0
-    assert first.cpu_s > 0
-    assert first.peak_bytes > 10_000_000
+    used = read_used(tmp_path / "steps.jsonl")
+    assert [(step.step, step.resumed) for step in used] == [("dedup", False), ("dedup", True), ("dedup", False)]
+    assert all(step.wall_s > 0 and step.cpu_s > 0 and step.peak_bytes > 10_000_000 for step in used)
+
+
+def test_the_first_step_of_a_resumed_run_was_perhaps_begun_before(tmp_path: Path) -> None:
+    meter = Meter(Console(quiet=True), tmp_path / "steps.jsonl", resumed=True)
+    for step in ("dedup/components", "dedup"):
+        meter.show(new_event("step_started", step=step, units=5, done=0))
+        meter.show(new_event("step_ended", step=step))
+    assert [step.resumed for step in read_used(tmp_path / "steps.jsonl")] == [True, False]

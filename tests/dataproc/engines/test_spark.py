@@ -218,7 +218,7 @@ def test_many_blocks_come_in_the_order_of_the_local_engine(engine: SparkEngine, 
 @pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas")
 def test_blocks_are_handed_over_in_bounded_batches(engine: SparkEngine) -> None:
     """Spark's default is 10,000 rows at once, whatever their size."""
-    from dataproc.engines.spark import BATCH_BYTES
+    from dataproc.engines.spark_session import BATCH_BYTES
 
     blocks = pa.schema([("data", pa.binary())])
 
