@@ -304,12 +304,12 @@ def test_an_old_java_or_none_is_one_sentence(fake_java: Path) -> None:
 
 
 def test_an_old_pyspark_or_no_pandas_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataproc.engines import spark
+    from dataproc.engines import spark_session
 
     monkeypatch.setattr("pyspark.__version__", "4.0.1")
     with pytest.raises(ConfigError, match=r"must have pyspark 4.1 or newer, got 4.0.1. Install it: pip install 'data"):
         find_engine("spark")(1)
-    monkeypatch.setattr(spark, "find_spec", lambda name: None)
+    monkeypatch.setattr(spark_session, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"must have pandas beside pyspark, got none. Install it: pip install 'datap"):
         find_engine("spark")(1)
 
