@@ -73,10 +73,8 @@ def found_of(name: str, texts: Sequence[str]) -> Iterator[Figure]:
     share = recall(true, found, PLAN.min_jaccard)
     which = f"{name}, {share.pairs:,} pairs of Jaccard {PLAN.min_jaccard} or more"
     alone = [candidate_probability(one, PLAN.num_bands, PLAN.rows_per_band) for one in true.jaccard.tolist()]
-    theory = sum(alone) / len(alone) if alone else None
-    yield Figure(
-        f"{which}: in one cluster", share.together, "of 1", "theory, each pair alone" if alone else None, theory
-    )
+    theory = sum(alone) / len(alone)
+    yield Figure(f"{which}: in one cluster", share.together, "of 1", "theory, each pair alone", theory)
     which = f"{name}, {found.verified.sum():,} verified pairs"
     yield Figure(
         f"{which}: Jaccard {PLAN.min_jaccard} or more", precision(texts, found, PLAN.min_jaccard), "of 1", goal=1

@@ -1,4 +1,7 @@
-"""How good a dedup is: pairs it should find, pairs it says it found, clusters beside the true ones."""
+"""How good a dedup is: pairs it should find, pairs it says it found, clusters beside the true ones.
+
+A share of no pairs is an error, never 1: a benchmark that measured nothing must not look perfect.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.dedup_run import Found
+from dataproc.errors import InputError
 from dataproc.kernels.char_classes import FORMAT, tables
 from dataproc.kernels.set_index import SimilarPairs
 from dataproc.kernels.union_find import components
@@ -29,14 +33,16 @@ class Recall(NamedTuple):
 
 
 def recall(true: SimilarPairs, found: Found, min_jaccard: float) -> Recall:
-    """Return how many of the true pairs with at least that Jaccard a dedup found; 1 of none.
+    """Return how many of the true pairs with at least that Jaccard a dedup found; raises InputError without any.
 
     Example: of 0-1, 0-2, 1-2 a leader 0 is compared with two, and all three are together.
     """
     alike = true.jaccard >= min_jaccard
     a, b = true.given[alike], true.indexed[alike]
     if not len(a):
-        return Recall(0, 1.0, 1.0)
+        raise InputError(
+            f"The texts must have pairs of Jaccard {min_jaccard} or more to measure recall by, got none. Give more texts."
+        )
     known = found.verified
     together = found.keeper[a] == found.keeper[b]
     compared = np.isin(_pair_keys(a, b), _pair_keys(found.a[known], found.b[known]))
@@ -48,10 +54,17 @@ def _pair_keys(a: Labels, b: Labels) -> Labels:
 
 
 def precision(texts: Sequence[str], found: Found, min_jaccard: float) -> float:
-    """Return the share of verified pairs whose Jaccard, of `plain_shingles`, is at least `min_jaccard`; 1 of none."""
+    """Return the share of verified pairs whose Jaccard, of `plain_shingles`, is at least `min_jaccard`.
+
+    Raises InputError when no pair is verified. Example: of pairs with 0.9 and 0.5, 1 / 2 are at least 0.8.
+    """
     pairs = list(zip(found.a[found.verified].tolist(), found.b[found.verified].tolist(), strict=True))
+    if not pairs:
+        raise InputError(
+            "The dedup must verify pairs to measure precision by, got none. Give texts with near duplicates."
+        )
     sets = {number: plain_shingles(texts[number]) for pair in pairs for number in pair}
-    return sum(jaccard(sets[a], sets[b]) >= min_jaccard for a, b in pairs) / len(pairs) if pairs else 1.0
+    return sum(jaccard(sets[a], sets[b]) >= min_jaccard for a, b in pairs) / len(pairs)
 
 
 def jaccard(a: set[tuple[str, ...]], b: set[tuple[str, ...]]) -> float:
@@ -84,18 +97,21 @@ class Scores(NamedTuple):
 
 
 def scores(true: Labels, found: Labels) -> Scores:
-    """Compare clusters with the true ones; without any pair in either, precision, recall and F1 are 1.
+    """Compare clusters with the true ones; raises InputError when no two texts are in one of these.
 
-    Example: true 0 0 0 1 and found 5 5 6 6 share one pair of three true and two found ones.
+    The precision of no pair found is 0. Example: true 0 0 0 1 and found 5 5 6 6 share one pair of three true and two
+    found ones.
     """
     both = _num_pairs(np.unique(np.stack([true, found]), axis=1, return_counts=True)[1])
     of_true, of_found = (_num_pairs(np.unique(labels, return_counts=True)[1]) for labels in (true, found))
-    chance = of_true * of_found / max(_num_pairs(np.array([len(true)])), 1)
+    if not of_true:
+        raise InputError("The true clusters must have two texts at least, got none that has. Give texts with duplicates.")
+    chance = of_true * of_found / _num_pairs(np.array([len(true)]))
     mean = (of_true + of_found) / 2
     return Scores(
-        both / of_found if of_found else 1.0,
-        both / of_true if of_true else 1.0,
-        both / mean if mean else 1.0,
+        both / of_found if of_found else 0.0,
+        both / of_true,
+        both / mean,
         (both - chance) / (mean - chance) if mean != chance else 1.0,
     )
 

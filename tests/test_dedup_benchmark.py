@@ -15,6 +15,7 @@ from benchmarks import dedup
 from benchmarks.dedup_run import Found, find_duplicates
 from benchmarks.dedup_scores import clusters, plain_shingles, precision, recall, scores
 from benchmarks.template_pages import template_page, template_pages
+from dataproc.errors import InputError
 from dataproc.kernels.set_index import SimilarPairs, all_pairs
 from dataproc.kernels.shingles import shingle_hashes
 from tests.dataproc.kernels.texts import texts
@@ -47,13 +48,16 @@ def test_recall_counts_pairs_together_and_compared() -> None:
     led = found([(0, 1), (0, 2), (1, 3)], [0, 0, 0, 3], [True, True, False])
     assert recall(true, led, 0.9) == (3, 1.0, 2 / 3)
     assert recall(true, led, 0.89) == (4, 3 / 4, 2 / 4)
-    assert recall(true, led, 0.96) == (0, 1.0, 1.0)
+    with pytest.raises(InputError, match=r"must have pairs of Jaccard 0\.96 or more .*, got none\. Give more texts"):
+        recall(true, led, 0.96)
 
 
 def test_precision_measures_verified_pairs_only() -> None:
     held = ["a b c d e f", "A b, c d e f", "a b c d e g", "z"]
     assert precision(held, found([(0, 1), (0, 2), (0, 3)], [0] * 4, [True, True, False]), 0.8) == 1 / 2
-    assert precision(held, found([], [0, 1, 2, 3]), 0.8) == 1.0
+    for none in (found([], [0, 1, 2, 3]), found([(0, 3)], [0, 1, 2, 3], [False])):
+        with pytest.raises(InputError, match=r"must verify pairs to measure precision by, got none\. Give texts"):
+            precision(held, none, 0.8)
 
 
 @given(texts)
@@ -68,17 +72,22 @@ def test_scores_equal_the_oracle(labels: list[tuple[int, int]]) -> None:
     true = sum(a[0] == b[0] for a, b in pairs)
     said = sum(a[1] == b[1] for a, b in pairs)
     both = sum(a == b for a, b in pairs)
+    if not true:
+        with pytest.raises(InputError, match=r"true clusters must have two texts at least, got none"):
+            scores(*np.array(labels).T)
+        return
     measured = scores(*np.array(labels).T)
-    assert measured.precision == (both / said if said else 1)
-    assert measured.recall == (both / true if true else 1)
-    assert measured.f1 == pytest.approx(2 * both / (true + said) if true + said else 1)
+    assert measured.precision == (both / said if said else 0)
+    assert measured.recall == both / true
+    assert measured.f1 == pytest.approx(2 * both / (true + said))
 
 
 def test_adjusted_rand_index() -> None:
     # scikit-learn's example: adjusted_rand_score([0, 0, 1, 2], [0, 0, 1, 1]) == 0.57...
     assert scores(np.array([0, 0, 1, 2]), np.array([0, 0, 1, 1])).ari == pytest.approx(4 / 7)
     assert scores(np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0])).ari == 1
-    assert scores(np.arange(4), np.arange(4)).ari == 1
+    assert scores(np.array([0, 0, 0]), np.array([1, 1, 1])).ari == 1
+    assert scores(np.array([0, 0, 1, 1]), np.arange(4)) == (0, 0, 0, 0)
     assert scores(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])).ari == pytest.approx(-0.5)
 
 
