@@ -41,7 +41,8 @@ def recall(true: SimilarPairs, found: Found, min_jaccard: float) -> Recall:
     a, b = true.given[alike], true.indexed[alike]
     if not len(a):
         raise InputError(
-            f"The texts must have pairs of Jaccard {min_jaccard} or more to measure recall by, got none. Give more texts."
+            f"The texts must have pairs of Jaccard {min_jaccard} or more to measure recall by, got none."
+            " Give more texts."
         )
     known = found.verified
     together = found.keeper[a] == found.keeper[b]
@@ -105,7 +106,7 @@ def scores(true: Labels, found: Labels) -> Scores:
     both = _num_pairs(np.unique(np.stack([true, found]), axis=1, return_counts=True)[1])
     of_true, of_found = (_num_pairs(np.unique(labels, return_counts=True)[1]) for labels in (true, found))
     if not of_true:
-        raise InputError("The true clusters must have two texts at least, got none that has. Give texts with duplicates.")
+        raise InputError("A true cluster must have two texts at least, got none that has. Give texts with duplicates.")
     chance = of_true * of_found / _num_pairs(np.array([len(true)]))
     mean = (of_true + of_found) / 2
     return Scores(

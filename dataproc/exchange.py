@@ -5,9 +5,9 @@ block. An engine moves blocks, never rows. The reduce side sorts a partition's b
 they exceed the same bound, and feeds the reducer. Types are few (see `TYPES`) so that any engine can carry them and
 compare them alike.
 
-A block is a series of Arrow record batches, each as one IPC message in LZ4 behind two int64: its bytes before and
-after. An IPC stream, with a schema and a compression of each column's buffers of its own, costs ten times as much for
-the few rows that a block has when there are many partitions.
+A block is a series of Arrow record batches, each as one IPC message in LZ4 behind three uint64: its bytes before and
+after, and the xxh3_64 of the latter with the former as seed. An IPC stream, with a schema and a compression of each
+column's buffers of its own, costs ten times as much for the few rows that a block has when there are many partitions.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from dataproc.disk import storing
-from dataproc.errors import SchemaError, suggest
+from dataproc.errors import SchemaError, ShardError, suggest
 
 TYPES = (pa.bool_(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.string(), pa.binary())
 
-BLOCK_FORMAT = 2
+BLOCK_FORMAT = 3
 """Of blocks; spills that a killed run left in another are not read."""
 
 PIECE_BYTES = 64 << 20
@@ -44,7 +45,7 @@ MAX_RUNS = 64
 Rows = Iterator[pa.RecordBatch]
 
 _LZ4 = pa.Codec("lz4_raw")
-_SIZES = struct.Struct("<qq")
+_HEAD = struct.Struct("<QQQ")
 
 
 class Block(NamedTuple):
@@ -125,19 +126,20 @@ class Exchange:
         """Sort the blocks of a partition, reduce and store; return the sink's report.
 
         Memory is about twice `piece_bytes`; what exceeds it goes through sorted runs in the folder `scratch`, of which
-        at most `MAX_RUNS` are merged at once, with some 3 `BATCH_BYTES` each.
+        at most `MAX_RUNS` are merged at once, with some 3 `BATCH_BYTES` each. Raises ShardError for a damaged block.
         """
         with storing(scratch):
             made = tempfile.TemporaryDirectory(dir=scratch)
         with made as folder:
-            return self.sink(partition, self.reduce_fn(self._sorted_rows(blocks, Path(folder))))
+            rows = self._sorted_rows(blocks, Path(folder), f"{scratch}: a block of partition {partition}")
+            return self.sink(partition, self.reduce_fn(rows))
 
-    def _sorted_rows(self, blocks: Iterable[pa.Buffer], folder: Path) -> Rows:
+    def _sorted_rows(self, blocks: Iterable[pa.Buffer], folder: Path, where: str) -> Rows:
         runs = _Runs(self.schema, self.sort_by, folder)
         held: list[pa.RecordBatch] = []
         size = 0
         for block in blocks:
-            for batch in _read(pa.BufferReader(block), self.schema):
+            for batch in _read(pa.BufferReader(block), self.schema, where):
                 held.append(batch)
                 size += batch.nbytes
                 if size >= self.piece_bytes:
@@ -161,14 +163,28 @@ def _write(sink: Any, table: pa.Table) -> None:
     for batch in table.to_batches(max_chunksize=_batch_rows(table)):
         message = batch.serialize()
         packed = _LZ4.compress(message)
-        sink.write(_SIZES.pack(message.size, packed.size))
+        sink.write(_HEAD.pack(message.size, packed.size, xxhash.xxh3_64_intdigest(packed, message.size)))
         sink.write(packed)
 
 
-def _read(source: Any, schema: pa.Schema) -> Rows:
-    while sizes := source.read(_SIZES.size):
-        size, packed = _SIZES.unpack(sizes)
-        yield pa.ipc.read_record_batch(_LZ4.decompress(source.read_buffer(packed), size), schema)
+def _read(source: Any, schema: pa.Schema, where: str) -> Rows:
+    """Yield the batches; raise ShardError, which begins with `where`, for one that is not as it was written.
+
+    Sizes are held against what is left before memory is taken for them, and Arrow sees no byte that is not ours.
+    """
+    left = source.size()
+    while left:
+        head = source.read(_HEAD.size)
+        size, packed, checksum = _HEAD.unpack(head.ljust(_HEAD.size, b"\0"))
+        left -= len(head) + packed
+        data = source.read_buffer(packed if left >= 0 else 0)
+        if left < 0 or xxhash.xxh3_64_intdigest(data, size) != checksum:
+            got = f"{-left:,} bytes too few" if left < 0 else "another checksum"
+            raise ShardError(
+                f"{where} must be as it was written, got {got}. Remove that folder and resume the run: all that is in"
+                " it is made again."
+            )
+        yield pa.ipc.read_record_batch(_LZ4.decompress(data, size), schema)
 
 
 def _sorted(held: list[pa.RecordBatch], keys: Sequence[str]) -> pa.Table:
@@ -229,7 +245,7 @@ class _Run:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
-        self._batches = _read(pa.OSFile(str(path), "rb"), schema)
+        self._batches = _read(pa.OSFile(str(path), "rb"), schema, str(path))
         self.head: pa.RecordBatch = next(self._batches)
         self._full = self.head.num_rows
 

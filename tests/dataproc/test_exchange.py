@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.errors import SchemaError
-from dataproc.exchange import Exchange
+from dataproc.errors import SchemaError, ShardError
+from dataproc.exchange import TYPES, Exchange
 
 SCHEMA = pa.schema([("partition", pa.int32()), ("key", pa.int64()), ("doc_id", pa.binary())])
 
@@ -98,6 +98,87 @@ def test_a_merge_sorts_few_rows_again_however_many_runs(tmp_path: Path, monkeypa
     assert run(exchange(piece_bytes=8_000, partitions=1), units, tmp_path) == [want]
     assert len(sorted_rows) > 100  # pieces, and rounds of a merge of 50 runs
     assert sum(sorted_rows) < 6 * len(want)  # once to cut, once for the runs, the rest to merge them
+
+
+VALUES: dict[pa.DataType, st.SearchStrategy[Any]] = {
+    pa.bool_(): st.booleans(),
+    pa.int32(): st.integers(-(2**31), 2**31 - 1),
+    pa.int64(): st.integers(-(2**63), 2**63 - 1),
+    pa.float32(): st.floats(width=32, allow_nan=False),
+    pa.float64(): st.floats(allow_nan=False),
+    pa.string(): st.text(max_size=5),
+    pa.binary(): st.binary(max_size=5),
+}
+EVERY_TYPE = pa.schema([("partition", pa.int32()), ("key", pa.int64()), *((str(kind), kind) for kind in TYPES)])
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 1), *(st.none() | VALUES[kind] for kind in TYPES)), max_size=20),
+    start=st.integers(0, 5),
+    batch_rows=st.sampled_from([1, 3, 4096]),
+    piece_bytes=st.sampled_from([1, 1 << 20]),
+)
+def test_values_of_all_types_come_back(
+    rows: list[tuple[Any, ...]],
+    start: int,
+    batch_rows: int,
+    piece_bytes: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Of slices too, which have offsets and bitmaps that start in mid-byte, and of slices of nothing."""
+    numbered = [(partition, key, *values) for key, (partition, *values) in enumerate(rows)]
+    columns = zip(*numbered, strict=True) if rows else ([] for _ in EVERY_TYPE)
+    arrays = [pa.array(list(column), kind) for column, kind in zip(columns, EVERY_TYPE.types, strict=True)]
+    whole = pa.RecordBatch.from_arrays(arrays, schema=EVERY_TYPE)
+
+    def source(unit: object) -> Iterator[pa.RecordBatch]:
+        yield from (whole.slice(start, 7), whole.slice(start, 0), whole.slice(start + 7))
+
+    made = exchange(piece_bytes, partitions=3, schema=EVERY_TYPE, sort_by=("key",))
+    spec = Exchange(**{**made.__dict__, "source": source})
+    with patch("dataproc.exchange.BATCH_ROWS", batch_rows):
+        blocks = list(spec.split(0))
+        for partition in range(3):
+            mine = [block.data for block in blocks if block.partition == partition]
+            reduced = spec.reduce(partition, mine, tmp_path_factory.getbasetemp())
+            assert reduced == [row for row in whole.slice(start).to_pylist() if row["partition"] == partition]
+
+
+def block_of(rows: int) -> bytes:
+    (block,) = exchange(partitions=1).split([(0, key, b"doc") for key in range(rows)])
+    return bytes(block.data)
+
+
+@pytest.mark.parametrize("spoil", ["cut", "flip"])
+def test_a_damaged_block_is_an_error_wherever_it_is_damaged(spoil: str, tmp_path: Path) -> None:
+    whole = block_of(30)
+    assert len(exchange(partitions=1).reduce(0, [pa.py_buffer(whole)], tmp_path)) == 30
+    told = f"{tmp_path}: a block of partition 0 must be as it was written, got (.* bytes too few|another checksum)"
+    for at in range(1, len(whole)):
+        damaged = whole[:at] if spoil == "cut" else whole[:at] + bytes([whole[at] ^ 0x81]) + whole[at + 1 :]
+        with pytest.raises(ShardError, match=told):
+            exchange(partitions=1).reduce(0, [pa.py_buffer(damaged)], tmp_path)
+
+
+def test_zeros_and_sizes_beyond_all_memory_are_damage_too(tmp_path: Path) -> None:
+    whole = block_of(30)
+    for damaged in (bytes(len(whole)), whole + bytes(8), b"\xff" * len(whole), whole[:8] + b"\xff" * 7 + whole[15:]):
+        with pytest.raises(ShardError, match="Remove that folder and resume the run"):
+            exchange(partitions=1).reduce(0, [pa.py_buffer(damaged)], tmp_path)
+
+
+def test_a_damaged_run_is_an_error_that_names_its_file(tmp_path: Path) -> None:
+    def blocks() -> Iterator[pa.Buffer]:
+        yield pa.py_buffer(block_of(30))
+        (run_file,) = tmp_path.rglob("0")
+        run_file.write_bytes(run_file.read_bytes()[:-1])
+        yield pa.py_buffer(block_of(30))
+
+    with (
+        patch("dataproc.exchange.BATCH_ROWS", 10),
+        pytest.raises(ShardError, match=r"/0 must be as it was written, got"),
+    ):
+        exchange(piece_bytes=1, partitions=1).reduce(0, blocks(), tmp_path)
 
 
 def test_partition_out_of_range_is_an_error() -> None:
