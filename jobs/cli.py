@@ -234,10 +234,12 @@ def audit(
     from dataproc.storage import Folder
     from jobs import dedup_audit_page
     from jobs.dedup_audit import audit as look
+    from jobs.progress import ProgressDisplay
 
     folder = Folder(run)
+    progress = ProgressDisplay(errors if json else console)
     with closing(find_engine(engine.value)(workers)) as started:
-        found = look(folder, started, sample, plan, exact=exact)
+        found = look(folder, started, sample, plan, exact=exact, progress=progress)
     place = dedup_audit_page.write(folder, found, out)
     if json:
         typer.echo(found.to_json())

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,14 +27,12 @@ from jobs.dedup_earlier import Earlier, EarlierHashes, open_earlier
 from jobs.dedup_near import NearDedup
 from jobs.dedup_rows import GROUPED, ByPlace, Decided, HashRows, Keep, joined
 from jobs.dedup_sinks import SidecarSink
-from jobs.run import PartSink, Run
+from jobs.recipe import DedupConfig
+from jobs.run import PartSink, Run, num_partitions
 from stages.clusters import DECISIONS, WITH_EARLIER, ChooseKeepers
 
 KINDS = ("dedup.url", "dedup.exact", "dedup.minhash")
 """Reasons, in the order in which they act."""
-
-MAX_PARTITIONS = 4096
-"""Blocks of an exchange grow with parts times partitions. A partition may be of any size: it is sorted on disk."""
 
 
 def run_dedup(run: Run) -> None:
@@ -66,13 +65,16 @@ def _declare(run: Run, earlier: tuple[Earlier, ...]) -> Dataset:
 
 def _phase(run: Run, earlier: tuple[Earlier, ...], name: str, reads: Sequence[str], parts: int) -> Dataset:
     """Return a phase's dataset; all phases share one fingerprint basis, the dedup config and the earlier runs."""
-    made_from = {
+    return run.dataset(name, {**dedup_made_from(run.recipe.dedup, earlier), "phase": name}, reads, parts)
+
+
+def dedup_made_from(config: DedupConfig, earlier: tuple[Earlier, ...] = ()) -> dict[str, Any]:
+    """Return what decides the bytes of dedup/, but for what is in signatures/."""
+    return {
         "version": 4,
-        "dedup": run.recipe.dedup.model_dump(mode="json", exclude={"against", "alarms"}),
+        "dedup": config.model_dump(mode="json", exclude={"against", "alarms"}),
         "against": [one.fingerprint for one in earlier],
-        "phase": name,
     }
-    return run.dataset(name, made_from, reads, parts)
 
 
 @dataclass
@@ -88,7 +90,7 @@ class _Dedup:
     def __post_init__(self) -> None:
         entries = Dataset(self.run.folder, "documents", {}, self.run.num_parts).entries()
         text = sum(entry.counters["text_bytes"] for entry in entries)
-        self.partitions = min(MAX_PARTITIONS, 1 + text // self.run.recipe.dedup.partition_bytes)
+        self.partitions = num_partitions(text, self.run.recipe.dedup.partition_bytes)
         self.decisions = WITH_EARLIER if self.earlier else DECISIONS
 
     def dataset(self, name: str, *reads: str, parts: int | None = None) -> Dataset:

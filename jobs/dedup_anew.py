@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
-from rich.console import Console
-
 from dataproc.config import fingerprint
 from dataproc.engines import Engine
 from dataproc.shards import Dataset, read_description
 from dataproc.storage import SCRATCH, Folder
-from jobs.dedup import run_dedup
+from jobs.dedup import dedup_made_from, run_dedup
 from jobs.funnel import read_recipe
 from jobs.progress import ProgressDisplay
 from jobs.run import Run
-from jobs.signatures import run_signatures
+from jobs.signatures import run_signatures, signatures_made_from
 from stages.minhash_plan import MinhashDedup
 
 
@@ -53,24 +51,26 @@ class Beside(Folder):
         return self._other.size(name) if self._is_other(name) else super().size(name)
 
 
-def dropped_anew(folder: Folder, engine: Engine, config: MinhashDedup, *, signed: bool) -> int:
+def dropped_anew(
+    folder: Folder, engine: Engine, progress: ProgressDisplay, config: MinhashDedup, *, signed: bool
+) -> int:
     """Return how many near duplicates dedup with another plan drops; `signed` says that signatures/ can stay as it is.
 
-    Everything is made in the run's scratch folder, which a killed call leaves and the next one goes on with.
+    Everything is made below the run's scratch folder, under the fingerprint of all that decides it: a killed call
+    leaves it, and the next one of the same plan, on the same documents, goes on with it.
     """
     recipe = read_recipe(folder)
     dedup = recipe.dedup.model_copy(update={"minhash": config, "alarms": None, "index": False})
     documents = recipe.documents.model_copy(update={"dropped_text": "none"})
     recipe = recipe.model_copy(update={"dedup": dedup, "documents": documents})
-    name = f"{SCRATCH}/audit-{fingerprint(config.model_dump(mode='json'))}"
     shown = ("documents", "signatures") if signed else ("documents",)
+    made = {name: read_description(folder, name) or {} for name in shown}
+    fingerprints = {name: description["fingerprint"] for name, description in made.items()}
+    decides = {"signatures": signatures_made_from(config), **fingerprints, "dedup": dedup_made_from(dedup)}
+    name = f"{SCRATCH}/audit-{fingerprint(decides)}"
     beside = Beside(f"{folder.url}/{name}", folder, shown)
-    made = read_description(folder, "documents") or {}
-    run = Run(beside, recipe, engine, ProgressDisplay(Console(quiet=True)), made["parts"])
-    run.fingerprints["documents"] = made["fingerprint"]
-    if signed:
-        run.fingerprints["signatures"] = (read_description(folder, "signatures") or {})["fingerprint"]
-    else:
+    run = Run(beside, recipe, engine, progress, made["documents"]["parts"], fingerprints)
+    if not signed:
         run_signatures(run)
     run_dedup(run)
     entries = Dataset(beside, "dedup", {}, run.num_parts).entries()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import yaml
+from rich.console import Console
 
 from dataproc.config import validate
 from dataproc.engines import Engine
@@ -27,11 +28,12 @@ from jobs.dedup_compare import NUM_BINS, Compared, Example, compare_sample
 from jobs.dedup_estimates import Estimate, ratio_of_pairs, scaled_total, share_of
 from jobs.dedup_evidence import rounds_of
 from jobs.dedup_pairs import PairReader, ShownPair
-from jobs.dedup_sample import Draw, Sample, draw_sample, run_parts
+from jobs.dedup_sample import Draw, Sample, draw_sample
 from jobs.dedup_scope import Scope
 from jobs.dedup_view import View
 from jobs.funnel import read_recipe
 from jobs.lookup import parts_done
+from jobs.progress import ProgressDisplay, Watched
 from jobs.signatures import VERSION
 from stages.minhash_plan import MinhashDedup, candidate_probability
 
@@ -143,12 +145,20 @@ class _Run:
     """What its signatures/ are made by, see `MinhashDedup.signed`."""
 
 
-def audit(folder: Folder, engine: Engine, size: int, plan: str | None = None, *, exact: bool = False) -> Audit:
+def audit(
+    folder: Folder,
+    engine: Engine,
+    size: int,
+    plan: str | None = None,
+    *,
+    exact: bool = False,
+    progress: ProgressDisplay | None = None,
+) -> Audit:
     """Return the audit of a run by a sample of `size` documents; `plan` is another one to ask about, see `other_plan`.
 
-    With `exact`, dedup is made anew with it (`jobs.dedup_anew`), instead of estimated on the sample. Raises InputError
-    for what is no run whose near-duplicate dedup is done; ConfigError for an unknown plan; ShardError when a part is
-    damaged.
+    With `exact`, dedup is made anew with it (`jobs.dedup_anew`), instead of estimated on the sample. Without `progress`
+    nothing is shown. Raises InputError for what is no run whose near-duplicate dedup is done; ConfigError for an
+    unknown plan; ShardError when a part is damaged.
     """
     run = _open(folder)
     other = None if plan is None else other_plan(run.minhash, plan)
@@ -156,11 +166,12 @@ def audit(folder: Folder, engine: Engine, size: int, plan: str | None = None, *,
         got = "no plan" if other is None else "a run that was deduplicated against others"
         raise ConfigError(f"--exact must come with --plan, for a run without earlier ones, got {got}. Leave it out.")
     parts = parts_done(folder, "dedup")
-    sample = draw_sample(engine, Draw(folder, run.scope, size, bool(run.earlier)), parts)
+    watched = Watched(engine, progress or ProgressDisplay(Console(quiet=True)))
+    sample = draw_sample(watched, Draw(folder, run.scope, size, bool(run.earlier)), parts)
     view = _view(run, run.minhash)
-    own = _compare(engine, run, view, sample, parts)
+    own = _compare(watched, run, view, sample, parts)
     reader = PairReader(folder, run.earlier)
-    edges, linked = _edges(engine, run)
+    edges, linked = _edges(watched, run)
     return Audit(
         run=folder.url,
         documents=sample.population,
@@ -170,8 +181,8 @@ def audit(folder: Folder, engine: Engine, size: int, plan: str | None = None, *,
         missed=[reader.pair(one.place, one.other, *_facts(one, view)) for one in own.missed],
         edges=edges,
         linked=linked,
-        classes=_classes(engine, run, view, reader),
-        other=None if other is None else _other(engine, run, other, sample, own, parts, reader, exact=exact),
+        classes=_classes(watched, run, view, reader),
+        other=None if other is None else _other(watched, run, other, sample, own, parts, reader, exact=exact),
     )
 
 
@@ -222,7 +233,7 @@ def other_plan(own: MinhashDedup, text: str) -> MinhashDedup:
     return validate(MinhashDedup, {**kept, **given}, "--plan")
 
 
-def _compare(engine: Engine, run: _Run, view: View, sample: Sample, parts: Sequence[int]) -> Compared:
+def _compare(engine: Watched, run: _Run, view: View, sample: Sample, parts: Sequence[int]) -> Compared:
     return compare_sample(engine, run.folder, run.scope, bool(run.earlier), view, sample, parts)
 
 
@@ -251,7 +262,7 @@ def _facts(example: Example, view: View) -> list[str]:
 
 
 def _other(
-    engine: Engine,
+    engine: Watched,
     run: _Run,
     config: MinhashDedup,
     sample: Sample,
@@ -269,7 +280,7 @@ def _other(
     dropped = scaled_total(sample.dropped, now, then, sample.population)
     if exact:
         signed = view.source == "shingles" or (view.source == "minhash" and config.verification != "jaccard")
-        anew = dropped_anew(run.folder, engine, config, signed=signed)
+        anew = dropped_anew(run.folder, engine.engine, engine.progress, config, signed=signed)
         dropped = Estimate(anew, anew, anew)
     return OtherPlan(
         figures=_figures(view, sample, found),
@@ -313,16 +324,16 @@ class _CountEdges:
         return counts
 
 
-def _edges(engine: Engine, run: _Run) -> tuple[list[int], int]:
+def _edges(engine: Watched, run: _Run) -> tuple[list[int], int]:
     rounds = [name for name, measured in rounds_of(run.folder) if measured]
     units = [(name, part) for name in rounds for part in parts_done(run.folder, name)]
     if not units:
         return [], 0
-    counts = sum(run_parts(engine, "dedup audit: edges", _CountEdges(run.folder, run.minhash.min_jaccard), units))
+    counts = sum(engine.map("dedup audit: edges", _CountEdges(run.folder, run.minhash.min_jaccard), units))
     return counts[:EDGE_BINS].tolist(), int(counts[EDGE_BINS])
 
 
-def _classes(engine: Engine, run: _Run, view: View, reader: PairReader) -> list[SizeClass]:
+def _classes(engine: Watched, run: _Run, view: View, reader: PairReader) -> list[SizeClass]:
     found = count_clusters(engine, run.folder, bool(run.earlier))
     most = [*(least - 1 for least in CLASSES[1:]), None]
     rows = zip(CLASSES, most, found.clusters, found.documents, found.picked, strict=True)

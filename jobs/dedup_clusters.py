@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.engines import Engine
 from dataproc.ids import hash_int64
 from dataproc.storage import Folder
 from dataproc.tables import read_part
-from jobs.dedup_sample import id_keys, run_parts
+from jobs.dedup_sample import id_keys
 from jobs.lookup import parts_done
+from jobs.progress import Watched
 from stages.minhash_dedup import similarity
 from stages.minhash_plan import MinhashDedup
 from stages.places import SketchReader
@@ -136,10 +136,10 @@ class _Tally:
         return Classes(tuple(self._clusters), tuple(self._documents), tuple(map(tuple, self._picked)))
 
 
-def count_clusters(engine: Engine, folder: Folder, earlier: bool) -> Classes:
+def count_clusters(engine: Watched, folder: Folder, earlier: bool) -> Classes:
     """Return the clusters of near duplicates of a run by class, some of each picked."""
     task, parts = CountClusters(folder, earlier), parts_done(folder, GROUPS)
-    return sum(run_parts(engine, "dedup audit: clusters", task, parts), start=Classes())
+    return sum(engine.map("dedup audit: clusters", task, parts), start=Classes())
 
 
 def least_alike(

@@ -16,15 +16,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.engines import Engine
 from dataproc.ids import hash_int64
 from dataproc.kernels.set_index import SetIndex, index_sets, similar_pairs
 from dataproc.storage import Folder
 from dataproc.tokens.tokenizers import Tokenizer
-from jobs.dedup_sample import Ints, Sample, read_documents, run_parts
+from jobs.dedup_sample import Ints, Sample, read_documents
 from jobs.dedup_scope import Scope
 from jobs.dedup_view import View
 from jobs.lookup import read_rows
+from jobs.progress import Watched
 from stages.minhash_plan import candidate_probability
 
 NUM_BINS = 20
@@ -210,7 +210,7 @@ def _examples(
 
 
 def compare_sample(
-    engine: Engine, folder: Folder, scope: Scope, earlier: bool, view: View, sample: Sample, parts: Sequence[int]
+    engine: Watched, folder: Folder, scope: Scope, earlier: bool, view: View, sample: Sample, parts: Sequence[int]
 ) -> Compared:
     """Return the comparison of the sample with all documents, as a plan sees them."""
     drawn = _rows_at(folder, view, sample.place)
@@ -219,7 +219,7 @@ def compare_sample(
     signatures = np.zeros((drawn.num_rows, view.config.num_hashes), view.dtype)
     signatures[worded] = view.signatures(drawn, sets, worded)
     compare = Compare(folder, scope, earlier, view, sample, index_sets(*sets), signatures)
-    found = run_parts(engine, "dedup audit: compare", compare, parts)
+    found = engine.map("dedup audit: compare", compare, parts)
     return reduce(Compared.__add__, found, nothing_compared(len(sample.place)))
 
 

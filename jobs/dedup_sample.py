@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.engines import Engine, Failed, Retried
-from dataproc.errors import ShardError
 from dataproc.ids import hash_int64
 from dataproc.stage import with_columns
 from dataproc.storage import Folder
 from dataproc.tables import read_aligned
 from jobs.dedup_scope import COLUMNS, Scope, salts
+from jobs.progress import Watched
 from stages.places import places
 
 Ints = npt.NDArray[np.int64]
@@ -67,15 +65,6 @@ def id_keys(ids: pa.Array) -> Ints:
     return np.frombuffer(b"".join(ids.to_pylist()), np.int64)[::2]
 
 
-def run_parts(engine: Engine, name: str, task: Callable[[Any], Any], units: Sequence[Any]) -> Iterator[Any]:
-    """Yield what the task returns for each unit, as they end; raises ShardError for one that fails."""
-    for outcome in engine.map(name, task, units):
-        if isinstance(outcome, Failed):
-            raise ShardError(f"{name}: {outcome.unit} must be readable, got: {outcome.error}\n{outcome.trace}".strip())
-        if not isinstance(outcome, Retried):
-            yield outcome
-
-
 @dataclass(frozen=True)
 class Draw:
     """The documents of least hash of a part, and how many it has."""
@@ -111,10 +100,10 @@ def _least(tables: Sequence[pa.Table], size: int) -> pa.Table:
     return table.take(pc.select_k_unstable(table, size, [("hash", "ascending"), ("place", "ascending")]))
 
 
-def draw_sample(engine: Engine, draw: Draw, parts: Sequence[int]) -> Sample:
+def draw_sample(engine: Watched, draw: Draw, parts: Sequence[int]) -> Sample:
     """Return `draw.size` documents of all parts, or all when there are fewer."""
     least, population, dropped = _DRAWN.empty_table(), 0, 0
-    for table, documents, lost in run_parts(engine, "dedup audit: draw", draw, parts):
+    for table, documents, lost in engine.map("dedup audit: draw", draw, parts):
         least, population, dropped = _least([least, table], draw.size), population + documents, dropped + lost
     drawn = least.sort_by("place")
     place, cluster, salt = (drawn[name].to_numpy() for name in ("place", "cluster", "salt"))

@@ -24,7 +24,7 @@ from dataproc.stage import with_columns
 from dataproc.storage import Folder
 from dataproc.tables import read_part
 from jobs.cuts import CutSink, DocumentReader, Found, check_absent, text_left
-from jobs.run import PartSink, Run
+from jobs.run import PartSink, Run, num_partitions
 from stages.flagged import covers
 from stages.line_dedup import COUNTED, FREQUENT, FrequentLines, LineDedup, line_seeds
 
@@ -58,7 +58,7 @@ def run_lines(run: Run) -> None:
     if config is None or final is None or final.complete():
         return
     documents, text_bytes = text_left(run, "lines")
-    partitions = 1 + text_bytes // run.recipe.dedup.partition_bytes
+    partitions = num_partitions(text_bytes, run.recipe.dedup.partition_bytes)
     reader = DocumentReader(run.folder, "lines", ())
     counter = LineCounter(config, max(1, -(-documents // config.bucket_docs)), run.recipe.seed)
     frequent = _dataset(run, config, "lines/frequent", ["documents", "dedup"], partitions)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from jobs.events import Event
+from dataproc.engines import Engine, Failed, Retried
+from dataproc.errors import ShardError
+from jobs.events import Event, new_event
 from jobs.run_state import Step, duration, seconds_of
 
 PLAIN_EVERY_S = 10.0
@@ -70,6 +76,34 @@ class ProgressDisplay:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         self.console.print(text, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An engine whose work is no step of a run, and shown like one; nothing of it is stored."""
+
+    engine: Engine
+    progress: ProgressDisplay
+
+    def map(self, name: str, task: Callable[[Any], Any], units: Sequence[Any]) -> Iterator[Any]:
+        """Yield what the task returns for each unit, as they end; raises ShardError for one that fails."""
+        self._show("step_started", step=name, units=len(units), done=0)
+        try:
+            for outcome in self.engine.map(name, task, units):
+                if isinstance(outcome, Failed):
+                    raise ShardError(
+                        f"{name}: {outcome.unit} must be readable, got: {outcome.error}\n{outcome.trace}".strip()
+                    )
+                if isinstance(outcome, Retried):
+                    self._show("unit_retried", step=name)
+                else:
+                    self._show("unit_ended", step=name, rows_in=0, rows_kept=0, bytes=0)
+                    yield outcome
+        finally:
+            self._show("step_ended", step=name)
+
+    def _show(self, kind: str, **values: Any) -> None:
+        self.progress.show(new_event(kind, **values))
 
 
 def _units(step: Step) -> str:

@@ -23,6 +23,17 @@ from jobs.recipe import Recipe
 
 SHOWN_FAILURES = 5
 
+MAX_PARTITIONS = 4096
+"""Blocks of an exchange grow with parts times partitions. A partition may be of any size: it is sorted on disk."""
+
+
+def num_partitions(text_bytes: int, partition_bytes: int) -> int:
+    """Return how many partitions an exchange about so much text has, when their number decides no result.
+
+    Example: num_partitions(10**9, 2**28) == 4, and num_partitions(10**15, 2**28) == 4096.
+    """
+    return min(MAX_PARTITIONS, 1 + text_bytes // partition_bytes)
+
 
 @dataclass
 class Run:

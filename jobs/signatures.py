@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,13 +36,16 @@ SCHEMA = pa.schema(
 
 def declare_signatures(run: Run) -> Dataset:
     """Return the dataset signatures/."""
-    minhash = run.recipe.dedup.minhash
-    made_from = {
+    return run.dataset("signatures", signatures_made_from(run.recipe.dedup.minhash), ["documents"], run.num_parts)
+
+
+def signatures_made_from(minhash: MinhashDedup | None) -> dict[str, Any]:
+    """Return what decides the bytes of signatures/, but for the documents."""
+    return {
         "version": VERSION,
         "minhash": minhash and minhash.signed(),
         "libraries": library_versions("numba", *_tokenizing(minhash)),
     }
-    return run.dataset("signatures", made_from, ["documents"], run.num_parts)
 
 
 def run_signatures(run: Run) -> None:
