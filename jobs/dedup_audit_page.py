@@ -109,7 +109,7 @@ def _how(figures: PlanFigures) -> str:
 
 def _told(estimate: Estimate | None) -> str:
     if estimate is None:
-        return "unknown: there was none"
+        return f"{'-':>7} (there was none)"
     if estimate.low == estimate.high:
         return f"{estimate.value:7.2%} (exactly: all were drawn)"
     return f"{estimate.value:7.2%} (95% interval {estimate.low:.2%} to {estimate.high:.2%})"

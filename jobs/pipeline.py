@@ -30,7 +30,7 @@ from jobs.lines import declare_lines, run_lines
 from jobs.lookup import DROPPED
 from jobs.mixture import declare_mixture, run_mixture
 from jobs.progress import ProgressDisplay
-from jobs.recipe import Recipe
+from jobs.recipe import Recipe, check_recipe
 from jobs.report import write_report
 from jobs.run import Run
 from jobs.scores import declare_scores, run_scores
@@ -110,9 +110,10 @@ def run_pipeline(
     """Run or resume all steps in `folder`.
 
     Raises ResumeError when the folder holds a run of something else, or what is no run, before anything in it is
-    touched; ConfigError for an unknown step to redo, or an engine that is unknown or not installed; InputError for a
-    run to reuse, or to deduplicate against, that is none.
+    touched; ConfigError for a recipe that does not fit together, an unknown step to redo, or an engine that is unknown
+    or not installed; InputError for a run to reuse, or to deduplicate against, that is none.
     """
+    check_recipe(order.recipe)  # `load_recipe` has, others that make one need not
     start_engine = find_engine(engine)
     stale = set() if redo is None else _stale(redo)
     if reuse is not None and read_description(Folder(reuse), "units") is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
-from dataproc.errors import ConfigError, InputError
+from dataproc.engines import Failed, Retried
+from dataproc.errors import ConfigError, InputError, ShardError
 from dataproc.storage import Folder
 from jobs import dedup_audit_page
-from jobs.dedup_anew import Beside
+from jobs.dedup_anew import Beside, dropped_anew
 from jobs.dedup_audit import Audit, audit, other_plan
 from jobs.dedup_compare import NUM_BINS
+from jobs.progress import ProgressDisplay
 from stages.minhash_dedup import binary_to_lists
 from stages.minhash_plan import MinhashDedup, candidate_probability
 from tests.jobs.dedup_runs import Inline, article, crawl_of, dedup, near, recipe_of
 from tests.jobs.runs import dataproc
 from tests.jobs.test_report import Page
+
+SILENT = ProgressDisplay(Console(quiet=True))
 
 WEAK = {"num_bands": 2, "rows_per_band": 14}
 """Of pairs with a Jaccard of 0.95 three of four meet, of those of 0.9 two of five."""
@@ -289,6 +295,73 @@ def test_clusters_of_earlier_documents_are_shown_beside_them(tmp_path: Path) -> 
         audit(Folder(run), Inline(), 10, "olmo3", exact=True)
 
 
+def test_a_share_of_no_pairs_is_not_told(tmp_path: Path) -> None:
+    crawl_of([article(seed) for seed in range(4)], 1, tmp_path / "crawl")
+    dedup(tmp_path / "crawl", tmp_path / "run", Inline())
+    found = audit(Folder(tmp_path / "run"), Inline(), 10)
+    assert (found.drawn, found.own.pairs, found.own.recall, found.own.met) == (4, 0, None, None)
+    assert found.own.left is not None
+    assert found.own.left.value == 0
+    told = dedup_audit_page.render(found).splitlines()
+    for line in ("in one cluster                               ", "met in a band                                "):
+        assert f"  {line}       - (there was none)" in told
+    assert "<b>-</b><span>of pairs of at least 0.8 are in one cluster; none is known" in dedup_audit_page.page(found)
+
+
+def test_its_work_is_shown_like_the_steps_of_a_run(weak: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(weak, run)
+    console = Console(file=StringIO(), width=200)
+    audit(Folder(run), Inline(), 10, "num_bands=14, rows_per_band=2", exact=True, progress=ProgressDisplay(console))
+    assert isinstance(console.file, StringIO)
+    told = [line.split(" in ")[0] for line in console.file.getvalue().splitlines()]
+    assert told[:4] == [
+        "dedup audit: draw: 3 of 3 units",
+        "dedup audit: compare: 3 of 3 units",
+        "dedup audit: edges: 1 of 1 units",
+        "dedup audit: clusters: 3 of 3 units",
+    ]
+    assert told[4:6] == ["dedup audit: compare: 3 of 3 units", "dedup/exact_groups: 1 of 1 units"]
+    assert told[-1] == "dedup: 3 of 3 units"
+
+
+def test_a_part_that_cannot_be_read_ends_it(weak: Path) -> None:
+    class Broken(Inline):
+        def map(self, name: str, fn: Any, units: Any, resources: Any = None) -> Iterator[Any]:
+            yield Retried(name, 0, "exit code 9")
+            yield Failed(0, "the disk is gone")
+
+    console = Console(file=StringIO(), width=200)
+    with pytest.raises(ShardError, match=r"dedup audit: draw: 0 must be readable, got: the disk is gone"):
+        audit(Folder(weak), Broken(), 10, progress=ProgressDisplay(console))
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue().endswith(", 1 tried again\n")
+
+
+@pytest.mark.parametrize("change", [None, "plan", "keep", "documents"])
+def test_what_a_killed_one_left_is_gone_on_with_by_its_like_alone(
+    change: str | None, weak: Path, tmp_path: Path
+) -> None:
+    """Its folder is named by all that decides what is in it; another's is neither read nor removed."""
+    run = tmp_path / "run"
+    shutil.copytree(weak, run)
+    with pytest.raises(KeyboardInterrupt):
+        dropped_anew(Folder(run), Inline(lives=12), SILENT, MinhashDedup(num_bands=2), signed=False)
+    (left,) = (run / ".scratch").iterdir()
+    if change == "keep":
+        record = json.loads((run / "run.json").read_text())
+        record["order"]["recipe"]["dedup"]["keep"] = "longest"
+        (run / "run.json").write_text(json.dumps(record))
+    if change == "documents":
+        described = run / "manifests" / "documents" / "dataset.json"
+        described.write_text(described.read_text().replace(json.loads(described.read_text())["fingerprint"], "0" * 32))
+    second = Inline()
+    plan = MinhashDedup(num_bands=2, min_jaccard=0.9) if change == "plan" else MinhashDedup(num_bands=2)
+    dropped_anew(Folder(run), second, SILENT, plan, signed=False)
+    assert ("signatures" in second.ran) == (change is not None)
+    assert left.exists() == (change is not None)
+
+
 def test_nothing_is_written_but_the_page(weak: Path, whole: Audit, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(weak, run)
@@ -342,7 +415,7 @@ def test_a_run_without_near_duplicates_has_a_page(tmp_path: Path) -> None:
     dedup(tmp_path / "crawl", tmp_path / "run", Inline())
     found = audit(Folder(tmp_path / "run"), Inline(), 10, "zyda2")
     assert (found.own.pairs, found.own.recall, found.dropped) == (0, None, 0)
-    assert "unknown: there was none" in dedup_audit_page.render(found)
+    assert "known:\n  in one cluster                                      - (there was none)" in dedup_audit_page.render(found)
     assert "No document drawn has another like it." in dedup_audit_page.page(found)
 
 

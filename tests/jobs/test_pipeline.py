@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,14 @@ def test_a_folder_with_files_of_others_is_left_alone(order: Order, tmp_path: Pat
     with pytest.raises(ResumeError, match="must hold a run, or nothing that a run would write, got documents without"):
         run_pipeline(order, Folder(tmp_path), Silent(), redo="documents")
     assert [path.name for path in tmp_path.rglob("*")] == ["documents", "letter.txt"]
+
+
+def test_a_recipe_that_nobody_has_checked_is_checked_before_anything_starts(order: Order, tmp_path: Path) -> None:
+    policy = order.recipe.policy.model_copy(update={"stages": {}})
+    unchecked = replace(order, recipe=order.recipe.model_copy(update={"policy": policy}))
+    with pytest.raises(ConfigError, match=r"policy.stages must write the column bucket, got no stage that does\. Add"):
+        run_pipeline(unchecked, Folder(tmp_path / "run"), Silent())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_redo_removes_nothing_when_the_run_is_another(order: Order, out: Path, tmp_path: Path) -> None:
