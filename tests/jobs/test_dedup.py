@@ -15,6 +15,7 @@ from dataproc.engines.local import LocalEngine
 from dataproc.storage import Folder
 from jobs import dedup_rows
 from jobs.dedup_evidence import read_evidence
+from jobs.run import num_partitions
 from tests.jobs.dedup_runs import Document, Inline, article, crawl_of, dedup, near
 
 
@@ -68,6 +69,10 @@ def test_longest_and_first_are_other_policies(tmp_path: Path, engine: Inline) ->
     assert longest[documents[0].id]["cluster_size"] == 3
     first = dedup(tmp_path / "crawl", tmp_path / "first", engine, keep="first")
     assert first[min(document.id for document in documents)]["cluster_size"] == 3
+
+
+def test_partitions_are_few_enough() -> None:
+    assert [num_partitions(text, 1 << 28) for text in (0, 10**9, 10**15)] == [1, 4, 4096]
 
 
 @pytest.mark.parametrize("partition_bytes", [2_000, 10_000, 30_000])

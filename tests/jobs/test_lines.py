@@ -228,9 +228,17 @@ def test_settings(crawl: Path, done: Path, tmp_path: Path, settings: dict[str, A
     assert cuts_of(tmp_path / "run", crawl, **settings) == cut
 
 
-def test_copies_that_stay_are_the_first_of_the_crawl(crawl: Path, done: Path, tmp_path: Path) -> None:
+def test_copies_that_stay_are_the_first_of_the_crawl(
+    crawl: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many partitions there may be."""
     shutil.copytree(done, tmp_path / "run")
+    monkeypatch.setattr("jobs.run.MAX_PARTITIONS", 2)
     run(crawl, tmp_path / "run", {"bucket_docs": 1000, "keep": 30}, redo="lines")
+    assert [len(list((out / "lines" / "frequent").glob("part-*"))) > 2 for out in (done, tmp_path / "run")] == [
+        True,
+        False,
+    ]
     found = {row["doc_id"]: row["num_cut"] for row in rows_of(tmp_path / "run", "lines")}
     first = [found[doc_id("0.jsonl", row)] for row in range(27)]
     assert first == [0] * 27, "27 of 30 copies of one line, and 13 of 30 of the other, lie in the first file"
