@@ -1,10 +1,18 @@
-"""WARC files made for tests: records, and files of them in each way they are stored."""
+"""WARC files made for tests: records, files of them in each way they are stored; what always holds of reading one."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import random
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+from dataproc.ids import doc_id
+from dataproc.raw import ReadReport
+from dataproc.schema import RAW
+from dataproc.warc import read_warc
 
 
 def warc_record(block: bytes, *, kind: str = "response", length: int | None = None, **fields: str) -> bytes:
@@ -41,3 +49,42 @@ def pages(count: int, seed: int = 0) -> list[bytes]:
 def members(records: Sequence[bytes]) -> bytes:
     """Return the records with a gzip member each."""
     return b"".join(gzip.compress(record, mtime=0) for record in records)
+
+
+BODIES = pages(20)
+RECORDS = [page_record(number, body) for number, body in enumerate(BODIES)]
+MEMBERS = [gzip.compress(record, mtime=0) for record in RECORDS]
+
+
+def read(
+    data: bytes, name: str = "a.warc", *, max_record_bytes: int = 1 << 20, batch_bytes: int = 1 << 12
+) -> tuple[list[dict[str, Any]], ReadReport]:
+    """Read a file and hold what is always true: ids unique, every stored byte accounted for."""
+    report, rows = ReadReport(), []
+    limits = {"batch_bytes": batch_bytes, "max_record_bytes": max_record_bytes}
+    for batch in read_warc(io.BytesIO(data), name, report, **limits):
+        assert batch.schema == RAW
+        batch.validate(full=True)
+        rows += batch.to_pylist()
+    positions = [row["position"] for row in rows] + [failure.position for failure in report.failures]
+    assert len(set(positions)) == len(positions)
+    assert [row["doc_id"] for row in rows] == [doc_id(name, row["position"]) for row in rows]
+    assert sum(report.record_bytes.values()) + report.lost_bytes == report.input_bytes == len(data)
+    no_text = sum(failure.cause == "invalid_utf8" for failure in report.failures)
+    texts = sum(row["text"] is not None for row in rows)
+    assert len(rows) - texts == report.records["response"] + report.records["resource"]
+    assert texts + no_text <= report.records["conversion"]
+    return rows, report
+
+
+def whole(rows: list[dict[str, Any]]) -> dict[str, bytes]:
+    return {row["url"]: row["html"] for row in rows if row["truncated"] is None}
+
+
+def delivered(rows: list[dict[str, Any]], numbers: range) -> bool:
+    """Tell whether these pages are there, whole.
+
+    A damaged page may have taken another's address, so bodies are compared.
+    """
+    bodies = Counter(whole(rows).values())
+    return all(bodies[BODIES[number]] for number in numbers)
