@@ -52,7 +52,8 @@ def _without_literals(template: Callable[..., Any]) -> Callable[..., Any]:
     Numba compiles a kernel once more for each constant that it is called with. That took a tenth of the time to compile
     those of a recipe, and made none faster: constants spread by inlining all the same.
     """
-    return lambda args, kws: template(tuple(map(unliteral, args)), {name: unliteral(kws[name]) for name in kws})
+    plain: Any = unliteral  # which has no types
+    return lambda args, kws: template(tuple(map(plain, args)), {name: plain(kws[name]) for name in kws})
 
 
 def _ending_turns(compile_: Callable[..., Any]) -> Callable[..., Any]:
