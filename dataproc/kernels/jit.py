@@ -40,8 +40,23 @@ def kernel(function: F) -> F:
             dispatcher._cache = _Cache(function, folder)  # as njit(cache=True) does
         finally:
             config.CACHE_DIR = given
-        dispatcher._compiler.compile = _ending_turns(dispatcher._compiler.compile)
+    wrap = _in_a_turn if folder is None else _ending_turns
+    dispatcher._compiler.compile = wrap(dispatcher._compiler.compile)
     return cast(F, dispatcher)
+
+
+def _in_a_turn(compile_: Callable[..., Any]) -> Callable[..., Any]:
+    """Return numba's compile for a kernel without a cache: nobody waits, but the user is told."""
+
+    def compile_and_tell(*args: Any) -> Any:
+        turns.begin(None)
+        try:
+            turns.compiling(None)
+            return compile_(*args)
+        finally:
+            turns.end()
+
+    return compile_and_tell
 
 
 def _ending_turns(compile_: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,7 +66,7 @@ def _ending_turns(compile_: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return compile_(*args)
         except BaseException:
-            turns.end(compiled=False)
+            turns.end()
             raise
 
     return compile_or_end
@@ -72,12 +87,12 @@ class _Cache(FunctionCache):
             try:  # it may have come while we waited
                 found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
             except BaseException:
-                turns.end(compiled=False)
+                turns.end()
                 raise
             if found is None:
                 turns.compiling(self._folder)
             else:
-                turns.end(compiled=False)
+                turns.end()
         return found
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
@@ -85,7 +100,7 @@ class _Cache(FunctionCache):
         try:
             super().save_overload(signature, compiled)  # type: ignore[no-untyped-call]
         finally:
-            turns.end(compiled=True)
+            turns.end()
 
 
 @cache
