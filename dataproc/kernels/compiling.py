@@ -27,8 +27,10 @@ _POLL = 0.05  # seconds between two looks at a turn
 
 
 class Turns:
-    """The turns of this process. Compiling a kernel can ask for others within its turn, all in one thread at a time:
-    numba's lock. `tell` may come from any."""
+    """The turns of this process; compiling one kernel can ask for others, within its turn.
+
+    Numba's lock lets one thread at a time begin, compile and end; `tell` may come from any.
+    """
 
     def __init__(self) -> None:
         self._patience = MAX_WAIT
@@ -116,7 +118,9 @@ class Turns:
             time.sleep(_POLL)
         if self._patience > 0:  # not again for each kernel
             log.warning(
-                "Another process has held %s for %.0f s. This one compiles kernels for itself now.", path, self._patience
+                "Another process has held %s for %.0f s. This one compiles kernels for itself now.",
+                path,
+                self._patience,
             )
             self._patience = 0.0
         return None

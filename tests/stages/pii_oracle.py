@@ -246,18 +246,17 @@ def is_international(number: str) -> bool:
 
 
 LABELS = (
-    *"tel telephone telefon telefone telefono t\u00e9l t\u00e9l\u00e9phone tel\u00e9fono tlf ph phone fon fax".split(),
-    *"mob mobil mobile m\u00f3vil cell celular handy hotline whatsapp".split(),
-    *"\u0442\u0435\u043b \u0442\u0435\u043b\u0435\u0444\u043e\u043d \u0444\u0430\u043a\u0441".split(),
-    *"\u96fb\u8a71 \u7535\u8bdd \u624b\u673a \u624b\u6a5f \uc804\ud654".split(),
-    "whats app",
+    "tel|telephone|telefon|telefone|telefono|t\u00e9l|t\u00e9l\u00e9phone|tel\u00e9fono|tlf|ph|phone|fon|fax"
+    "|mob|mobil|mobile|m\u00f3vil|cell|celular|handy|hotline|whatsapp|whats app"
+    "|\u0442\u0435\u043b|\u0442\u0435\u043b\u0435\u0444\u043e\u043d|\u0444\u0430\u043a\u0441"
+    "|\u96fb\u8a71|\u7535\u8bdd|\u624b\u673a|\u624b\u6a5f|\uc804\ud654"
 )
-LABELLED = "|".join(f"[{label[0]}{label[0].upper()}](?i:{label[1:]})" for label in LABELS)
+LABELLED = [f"[{label[0]}{label[0].upper()}](?i:{label[1:]})" for label in LABELS.split("|")]
 BEHIND_LABEL = re.compile(r"(?:[ \xa0](?i:number|numbers|no|nr)(?!\w))?[ \xa0.:\uff1a#|-]{0,4}")
 
 
 def labelled_phone(text: str, at: int) -> Found | None:
-    for label in LABELLED.split("|"):
+    for label in LABELLED:
         if named := re.compile(label).match(text, at):
             start = BEHIND_LABEL.match(text, named.end()).end()  # type: ignore[union-attr]
             stop = number_end(text, start)
@@ -289,7 +288,7 @@ OURS: list[tuple[str, Find]] = [
     ("iban", each("(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}", iban)),
     ("card", each(r"(?<![\w/=#&%+.,:-])[0-9]{4}", card)),
     ("phone", each(r"(?<![\w+/=.-])[+(1-9]", phone)),
-    ("phone", each(rf"(?<![^\W\u3000-\uffff])(?:{LABELLED})", labelled_phone)),
+    ("phone", each(rf"(?<![^\W\u3000-\uffff])(?:{'|'.join(LABELLED)})", labelled_phone)),
 ]
 DATATROVE: list[tuple[str, Find]] = [
     ("secret", secrets),

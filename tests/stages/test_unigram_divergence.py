@@ -22,9 +22,9 @@ from tests.stages.rule_sets import apply, batch, words_of
 ENGLISH = read_unigrams("eng")
 COUNTS = dict(zip(ENGLISH.words, ENGLISH.counts.tolist(), strict=True))
 FROM_FIVE = UnigramDivergence(min_words=5).build()
-written = st.lists(st.sampled_from(["the ", "Of ", "markets ", "zxq ", "\u4e2d", "7 ", "-- ", "o\u00adf "]), max_size=30).map(
-    "".join
-)
+written = st.lists(
+    st.sampled_from(["the ", "Of ", "markets ", "zxq ", "\u4e2d", "7 ", "-- ", "o\u00adf "]), max_size=30
+).map("".join)
 
 
 def oracle(text: str) -> float | None:

@@ -147,7 +147,9 @@ def test_nobody_waits_for_ever(
 
 
 def test_a_turn_ends_with_its_process(tmp_path: Path) -> None:
-    script = f"from pathlib import Path; from dataproc.kernels.compiling import turns; turns.begin(Path({str(tmp_path)!r}))"
+    script = (
+        f"from pathlib import Path; from dataproc.kernels.compiling import turns; turns.begin(Path({str(tmp_path)!r}))"
+    )
     subprocess.run([sys.executable, "-c", script], check=True)
     with open(tmp_path / "turn.lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,9 +168,7 @@ def test_without_locks_all_tell_and_nobody_waits(tmp_path: Path, caplog: pytest.
     assert caplog.messages[2:] == [last(1), last(1)]
 
 
-def test_without_a_cache_each_process_tells(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_cache_each_process_tells(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jit, "cache_dir", lambda: None)
 
     @kernel
