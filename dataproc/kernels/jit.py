@@ -29,7 +29,7 @@ def kernel(function: F) -> F:
     """Compile a function with numba at its first call; its globals must be constants.
 
     The cache lies in NUMBA_CACHE_DIR when that is set, else in this folder's __pycache__, else (a read-only install)
-    in the user's cache folder; where none can be written, every process compiles anew.
+    in the user's cache folder; where none can be written, every process compiles anew, and says so.
     """
     folder = cache_dir()
     dispatcher: Any = numba.njit(nogil=True)(function)
