@@ -113,13 +113,13 @@ def _cells(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words in a text, in small letters. Example: "L'" has "l"."""
+    """Return the words in a text, as they stand there: so they are compared. Example: "l'" has "l"."""
     import pyarrow as pa
 
     from dataproc.kernels.words import split_words
 
     words = split_words(pa.array([text]))
-    return [words.data[a:b].tobytes().decode().lower() for a, b in zip(words.starts, words.ends, strict=True)]
+    return [words.data[a:b].tobytes().decode() for a, b in zip(words.starts, words.ends, strict=True)]
 
 
 def main(clone: Path) -> None:

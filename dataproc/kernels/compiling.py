@@ -3,7 +3,8 @@
 Kernels are compiled at their first call. With nothing in the cache all workers of a run would compile the same ones
 side by side, each for itself and without a word. So a process that misses one takes its turn (a lock beside the cache,
 which ends with the process that holds it), looks again, and compiles only what is still not there. Of those that
-compile at one time one says so on the log. Nothing here imports numba.
+compile at one time one says so on the log; all do where they can't know of each other, without a cache or without
+locks on its file system. Nothing here imports numba.
 """
 
 from __future__ import annotations
@@ -12,70 +13,141 @@ import atexit
 import fcntl
 import logging
 import os
+import threading
 import time
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+MAX_WAIT = 600.0
+"""Seconds that a process waits for the turn of another, which may have been stopped; then it compiles for itself."""
+QUIET = 5.0
+"""Seconds without compiling after which it is over, for a process that has no units to tell behind."""
+_POLL = 0.05  # seconds between two looks at a turn
+
 
 class Turns:
-    """The turns of this process; compiling one kernel can ask for others, within its turn."""
+    """The turns of this process; compiling one kernel can ask for others, within its turn.
+
+    Numba's lock lets one thread at a time begin, compile and end; `tell` may come from any.
+    """
 
     def __init__(self) -> None:
+        self._patience = MAX_WAIT
+        self._turn: int | None = None  # the lock, held while depth > 0
+        self._guard = threading.RLock()  # of all that follows
         self._depth = 0
-        self._began = 0.0
-        self._lock: int | None = None  # held while depth > 0
-        self._teller: int | None = None  # held from the first line on the log to the last
-        self._kernels, self._seconds = 0, 0.0  # since that first line
+        self._began: float | None = None  # compiling, in this turn
+        self._ending: str | None = None  # of the last line; None while this process does not tell
+        self._teller: int | None = None  # the lock, held from the first line on the log to the last
+        self._kernels, self._seconds = 0, 0.0  # since the last line
+        self._timer: threading.Timer | None = None
 
-    def begin(self, folder: Path) -> None:
-        """Wait until no other process that shares the cache `folder` has its turn."""
-        if self._depth == 0:
-            self._lock = _locked(folder / "turn.lock", wait=True)
-            self._began = time.perf_counter()
-        self._depth += 1
+    def begin(self, folder: Path | None) -> None:
+        """Wait until no other process that shares the cache `folder` has its turn; for none where there is no cache."""
+        if self._depth == 0 and folder is not None:
+            self._turn = self._wait(folder / "turn.lock")
+        with self._guard:
+            self._depth += 1
 
-    def compiling(self, folder: Path) -> None:
-        """Say that a kernel is compiled in this turn: the first time on the log, unless another process has done so."""
-        if self._kernels == 0:
-            self._teller = _locked(folder / "teller.lock", wait=False)
-            if self._teller is not None:
+    def compiling(self, folder: Path | None) -> None:
+        """Say that a kernel is compiled in this turn: on the log, unless this process or another has done so."""
+        with self._guard:
+            self._kernels += 1
+            self._began = self._began or time.perf_counter()
+            if self._ending is not None:
+                return
+            try:
+                self._teller = _locked(folder / "teller.lock") if folder is not None else None
+            except BlockingIOError:
+                return  # another process tells
+            atexit.register(self.tell)
+            if folder is not None:
+                self._ending = "; later runs find them"
                 log.warning("Compiling kernels, once on this machine ...")
-                atexit.register(self.tell)
-        self._kernels += 1
+            else:
+                self._ending = "; no folder to keep them can be written, set NUMBA_CACHE_DIR to one that can"
+                log.warning("Compiling kernels, for this process alone ...")
 
-    def end(self, compiled: bool) -> None:
-        """Give the turn back; `compiled` says whether it was used."""
-        self._depth -= 1
-        if self._depth == 0:
-            if compiled:
+    def end(self) -> None:
+        """Give the turn back."""
+        with self._guard:
+            self._depth -= 1
+            if self._depth > 0:
+                return
+            if self._began is not None:
                 self._seconds += time.perf_counter() - self._began
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+                self._began = None
+                self._tell_when_quiet()
+        _release(self._turn)
+        self._turn = None
 
     def tell(self) -> None:
-        """Say on the log what was compiled since `compiling` said so first; workers call it behind each unit."""
-        if self._teller is not None:
-            log.warning("Compiled kernels in %.0f s, %d of them; later runs find them.", self._seconds, self._kernels)
-            os.close(self._teller)
-            atexit.unregister(self.tell)
-        self._kernels, self._seconds, self._teller = 0, 0.0, None
+        """Say on the log what was compiled, if this process has said that it does, and let others say so from now on.
+
+        Workers call it behind each unit; it comes by itself after `QUIET` seconds and at the end of the process.
+        """
+        with self._guard:
+            if self._depth > 0:
+                return  # in another thread; the end of that turn comes back to it
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._ending is not None:
+                log.warning("Compiled kernels in %.0f s, %d of them%s.", self._seconds, self._kernels, self._ending)
+                _release(self._teller)
+                atexit.unregister(self.tell)
+            self._ending = self._teller = self._timer = None
+            self._kernels, self._seconds = 0, 0.0
+
+    def _tell_when_quiet(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(QUIET, self.tell)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _wait(self, path: Path) -> int | None:
+        """Return the lock of the turn; None where files have none, or another process has kept it for too long."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return _locked(path)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    break
+            time.sleep(_POLL)
+        if self._patience > 0:  # not again for each kernel
+            log.warning(
+                "Another process has held %s for %.0f s. This one compiles kernels for itself now.",
+                path,
+                self._patience,
+            )
+            self._patience = 0.0
+        return None
 
 
 turns = Turns()
-"""Those of this process; numba compiles in one thread at a time."""
+"""Those of this process."""
 
 
-def _locked(path: Path, wait: bool) -> int | None:
-    """Return a descriptor that holds the lock; None where another has it and we don't wait, or files have no locks."""
+def _locked(path: Path) -> int | None:
+    """Return a descriptor that holds the lock, None where files have none; BlockingIOError when another has it."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise
     except OSError:
         os.close(file)
         return None
     return file
+
+
+def _release(file: int | None) -> None:
+    if file is not None:
+        fcntl.flock(file, fcntl.LOCK_UN)  # a forked child may have the file open still, and the lock with it
+        os.close(file)

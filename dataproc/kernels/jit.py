@@ -30,7 +30,7 @@ def kernel(function: F) -> F:
     """Compile a function with numba at its first call; its globals must be constants.
 
     The cache lies in NUMBA_CACHE_DIR when that is set, else in this folder's __pycache__, else (a read-only install)
-    in the user's cache folder; where none can be written, every process compiles anew.
+    in the user's cache folder; where none can be written, every process compiles anew, and says so.
     """
     folder = cache_dir()
     dispatcher: Any = numba.njit(nogil=True)(function)
@@ -42,7 +42,8 @@ def kernel(function: F) -> F:
             dispatcher._cache = _Cache(function, folder)  # as njit(cache=True) does
         finally:
             config.CACHE_DIR = given
-        dispatcher._compiler.compile = _ending_turns(dispatcher._compiler.compile)
+    wrap = _in_a_turn if folder is None else _ending_turns
+    dispatcher._compiler.compile = wrap(dispatcher._compiler.compile)
     return cast(F, dispatcher)
 
 
@@ -56,6 +57,20 @@ def _without_literals(template: Callable[..., Any]) -> Callable[..., Any]:
     return lambda args, kws: template(tuple(map(plain, args)), {name: plain(kws[name]) for name in kws})
 
 
+def _in_a_turn(compile_: Callable[..., Any]) -> Callable[..., Any]:
+    """Return numba's compile for a kernel without a cache: nobody waits, but the user is told."""
+
+    def compile_and_tell(*args: Any) -> Any:
+        turns.begin(None)
+        try:
+            turns.compiling(None)
+            return compile_(*args)
+        finally:
+            turns.end()
+
+    return compile_and_tell
+
+
 def _ending_turns(compile_: Callable[..., Any]) -> Callable[..., Any]:
     """Return numba's compile, which gives back the turn of a kernel that cannot be compiled: others wait for it."""
 
@@ -63,7 +78,7 @@ def _ending_turns(compile_: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return compile_(*args)
         except BaseException:
-            turns.end(compiled=False)
+            turns.end()
             raise
 
     return compile_or_end
@@ -84,12 +99,12 @@ class _Cache(FunctionCache):
             try:  # it may have come while we waited
                 found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
             except BaseException:
-                turns.end(compiled=False)
+                turns.end()
                 raise
             if found is None:
                 turns.compiling(self._folder)
             else:
-                turns.end(compiled=False)
+                turns.end()
         return found
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
@@ -97,7 +112,7 @@ class _Cache(FunctionCache):
         try:
             super().save_overload(signature, compiled)  # type: ignore[no-untyped-call]
         finally:
-            turns.end(compiled=True)
+            turns.end()
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from dataproc.kernels.char_classes import SPACE, tables
 from dataproc.kernels.pieces import split_pieces
 from dataproc.kernels.words import split_words
 from dataproc.stage import Stage
+from stages.fineweb2 import TABLE
 from tests.dataproc.kernels.texts import texts
 
 SPACES = "".join(chr(code) for code in range(0x110000) if tables().classes[code] == SPACE)
@@ -89,3 +91,16 @@ def tokens_of(text: str) -> list[str]:
 def repeats_of(elements: list[str]) -> list[str]:
     first = {element: k for k, element in reversed([*enumerate(elements)])}
     return [element for k, element in enumerate(elements) if first[element] < k]
+
+
+@cache
+def published(language: str) -> dict[str, str]:
+    """Return FineWeb-2's limits and stop words of a language, as its file has them.
+
+    Where characters are words, limits of words are "nan", which no number is above or below.
+    """
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    header, *rows = (line.split("\t") for line in lines if line[0] != "#")
+    found = next(dict(zip(header, row, strict=True)) for row in rows if row[0] == language)
+    off = re.compile("m.._mean_word_length|max_dup_[0-9]+grams" if language in ("cmn", "jpn") else "$.")
+    return {name: "nan" if off.fullmatch(name) else value for name, value in found.items()}

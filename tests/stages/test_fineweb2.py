@@ -83,6 +83,17 @@ def test_a_recipes_list_takes_the_place_of_the_published() -> None:
     assert stage.lists()["deu"] == fineweb2.stop_words()["deu"]
 
 
+def test_stop_words_stand_as_listed() -> None:
+    """In small letters, as published, and whole, joiners too: no folding, which is another in Turkish."""
+    assert all(word == word.lower() for words in fineweb2.stop_words().values() for word in words)
+    stage = GopherQuality(variant="fineweb2")
+    for text, found in (("ve ile", 2), ("VE \u0130LE Ve \u0130le ILE", 0), ("ve ve bir", 2)):
+        assert apply(stage, text, "tur")["gopher_stop_words"] == found
+    joined = "\u0642\u0627\u06cc\u0646\u0627\u0642\u200c\u0644\u0627\u0631"
+    for text, found in ((f"{joined} \u0648", 2), (joined.replace("\u200c", ""), 0)):
+        assert apply(stage, text, "azb")["gopher_stop_words"] == found
+
+
 def test_the_file_is_part_of_the_fingerprint() -> None:
     for kind in (GopherQuality, GopherRepetition, FinewebQuality):
         assert "fineweb2" in kind(variant="fineweb2").contract().assets
@@ -97,7 +108,7 @@ def test_table() -> None:
         **{"top_n_grams": [[2, 0.2], [3, 1.2], [4, 0.1]], "dup_n_grams": [[size, 0.1] for size in range(5, 11)]},
     }
     configs = {
-        "uzn_Cyrl": {**config, "stopwords": ["\u0432\u0430", "va", "Va", ",", "l'"]},
+        "uzn_Cyrl": {**config, "stopwords": ["\u0432\u0430", "va", "\u0130le", ",", "l'", "va"]},
         "uzn_Latn": {**config, "stopwords": ["a b", "c d", "e"]},
     }
     cyrillic, latin = (
@@ -105,7 +116,7 @@ def test_table() -> None:
         for documents in ({"uzn_Cyrl": 2, "uzn_Latn": 1}, {"uzn_Latn": 1})
     )
     assert cyrillic[:5] == ["uzb", "uzn_Cyrl", "1", "0.5", "0"]
-    assert cyrillic[-1] == "\u0432\u0430 va l"
+    assert cyrillic[-1] == "\u0432\u0430 va \u0130le l"
     assert (latin[1], latin[6], latin[9], latin[-1]) == ("uzn_Latn", "12", "1", "")
 
 

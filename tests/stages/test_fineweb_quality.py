@@ -11,7 +11,7 @@ from dataproc.errors import ConfigError
 from dataproc.kernels.sentences import sentence_ends
 from stages.fineweb_quality import COLUMNS, FinewebQuality, Rule
 from tests.dataproc.kernels.texts import PATHOLOGICAL
-from tests.stages.rule_sets import apply, batch, lines_of, pieces_of, repeating, repeats_of, words_of
+from tests.stages.rule_sets import apply, batch, lines_of, pieces_of, published, repeating, repeats_of, words_of
 
 
 def test_limits_of_the_variants() -> None:
@@ -26,8 +26,12 @@ def test_limits_of_the_variants() -> None:
 LIMITS = {"datatrove": (0.12, 0.67, 0.01, 0.3), "paper": (0.12, 0.67, 0.1, float("inf"))}
 
 
-def oracle(text: str, variant: str = "datatrove") -> dict[str, Any]:
+def oracle(text: str, variant: str = "datatrove", language: str = "eng") -> dict[str, Any]:
     """Return the columns and the drop reason."""
+    limits = LIMITS.get(variant)
+    if limits is None:  # fineweb2
+        own = published(language)
+        limits = float(own["min_line_punct"]), float("inf"), 0.1, float(own["max_newline_ratio"])
     if variant == "paper":
         lines, words, longest = lines_of(text), words_of(text)[0], 29
     else:
@@ -38,17 +42,17 @@ def oracle(text: str, variant: str = "datatrove") -> dict[str, Any]:
         len("".join(repeats_of(lines))) / max(len(text.replace("\n", "")), 1),
         text.count("\n") / max(len(words), 1),
     ]
-    least, *most = LIMITS[variant]
+    least, *most = limits
     broken = [measured[0] < least, *(value > limit for value, limit in zip(measured[1:], most, strict=True))]
     reasons = [rule for rule, is_broken in zip(get_args(Rule), broken, strict=True) if is_broken]
     return {**dict(zip(COLUMNS, measured, strict=True)), "drop_reason": reasons[0] if reasons else None}
 
 
-@pytest.mark.parametrize("variant", ["datatrove", "paper"])
+@pytest.mark.parametrize(("variant", "language"), [("datatrove", "eng"), ("paper", "eng"), ("fineweb2", "fra")])
 @given(text=repeating)
-def test_equals_the_oracle(variant: Any, text: str) -> None:
-    expected = oracle(text, variant)
-    row = apply(FinewebQuality(variant=variant), text)
+def test_equals_the_oracle(variant: Any, language: str, text: str) -> None:
+    expected = oracle(text, variant, language)
+    row = apply(FinewebQuality(variant=variant), text, language)
     assert {name: row[name] for name in expected} == expected
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.dataset as ds
 import pytest
@@ -31,6 +32,7 @@ from stages.unigram_divergence import UnigramDivergence
 from tests.dataproc.kernels import test_pieces, test_words
 from tests.dataproc.kernels.texts import PATHOLOGICAL
 from tests.stages import (
+    pii_oracle,
     test_bad_words,
     test_boilerplate,
     test_c4,
@@ -39,7 +41,6 @@ from tests.stages import (
     test_gopher_repetition,
     test_madlad,
     test_nemo_quality,
-    test_pii,
     test_refinedweb_lines,
     test_repeated_runs,
     test_unigram_divergence,
@@ -50,34 +51,60 @@ from tests.stages.test_linear import zipf_words
 Oracle = Callable[[str], Mapping[str, Any]]
 
 PII = Pii(phone="|||PHONE|||", iban="|||IBAN|||", card="|||CARD|||", secret="|||SECRET|||")
-CHECKS: dict[str, tuple[Stage, Oracle]] = {
-    "bad_words": (BadWords(), test_bad_words.oracle),
-    "boilerplate": (Boilerplate(), lambda text: test_boilerplate.expected(text, "ends")),
-    "c4, tfds": (C4(max_chars=None), lambda text: test_c4.expected(text, C4())),
-    "c4, datatrove": (C4(variant="datatrove"), lambda text: test_c4.expected(text, C4(variant="datatrove"))),
-    "c4, dclm": (C4(variant="dclm", max_chars=None), lambda text: test_c4.expected(text, C4(variant="dclm"))),
-    "c4, dolma": (C4(variant="dolma"), lambda text: test_c4.expected(text, C4(variant="dolma"))),
-    "fineweb_quality, datatrove": (FinewebQuality(), test_fineweb_quality.oracle),
-    "fineweb_quality, paper": (
-        FinewebQuality(variant="paper"),
-        lambda text: test_fineweb_quality.oracle(text, "paper"),
+
+
+class Check(NamedTuple):
+    """A rule set, what it has to say of a text, and the language the text is taken to be in."""
+
+    stage: Stage
+    oracle: Oracle
+    language: str = "eng"
+
+
+def c4(config: C4) -> Check:
+    return Check(config, lambda text: test_c4.expected(text, config))
+
+
+CHECKS = {
+    "bad_words": Check(BadWords(), test_bad_words.oracle),
+    "boilerplate": Check(Boilerplate(), lambda text: test_boilerplate.expected(text, "ends")),
+    "c4, tfds": c4(C4(max_chars=None)),
+    "c4, datatrove": c4(C4(variant="datatrove")),
+    "c4, dclm": c4(C4(variant="dclm", max_chars=None)),
+    "c4, dolma": c4(C4(variant="dolma")),
+    "fineweb_quality, datatrove": Check(FinewebQuality(), test_fineweb_quality.oracle),
+    "fineweb_quality, paper": Check(
+        FinewebQuality(variant="paper"), partial(test_fineweb_quality.oracle, variant="paper")
     ),
-    "gopher_quality, paper": (GopherQuality(), test_gopher_quality.oracle),
-    "gopher_quality, datatrove": (
-        GopherQuality(variant="datatrove"),
-        lambda text: test_gopher_quality.oracle(text, "datatrove"),
+    "fineweb_quality, fineweb2": Check(
+        FinewebQuality(variant="fineweb2"),
+        partial(test_fineweb_quality.oracle, variant="fineweb2", language="fra"),
+        "fra",
     ),
-    "gopher_repetition, paper": (GopherRepetition(), test_gopher_repetition.expected),
-    "gopher_repetition, datatrove": (
-        GopherRepetition(variant="datatrove"),
-        lambda text: test_gopher_repetition.expected(text, "datatrove"),
+    "gopher_quality, paper": Check(GopherQuality(), test_gopher_quality.oracle),
+    "gopher_quality, datatrove": Check(
+        GopherQuality(variant="datatrove"), partial(test_gopher_quality.oracle, variant="datatrove")
     ),
-    "madlad": (Madlad(), test_madlad.oracle),
-    "nemo_quality": (NemoQuality(), test_nemo_quality.oracle),
-    "pii": (PII, lambda text: test_pii.oracle(text, PII)),
-    "refinedweb_lines": (RefinedwebLines(), test_refinedweb_lines.oracle),
-    "repeated_runs": (RepeatedRuns(), test_repeated_runs.oracle),
-    "unigram_divergence": (UnigramDivergence(min_words=5), test_unigram_divergence.expected),
+    "gopher_quality, fineweb2": Check(
+        GopherQuality(variant="fineweb2"),
+        partial(test_gopher_quality.oracle, variant="fineweb2", language="deu"),
+        "deu",
+    ),
+    "gopher_repetition, paper": Check(GopherRepetition(), test_gopher_repetition.expected),
+    "gopher_repetition, datatrove": Check(
+        GopherRepetition(variant="datatrove"), partial(test_gopher_repetition.expected, variant="datatrove")
+    ),
+    "gopher_repetition, fineweb2": Check(
+        GopherRepetition(variant="fineweb2"),
+        partial(test_gopher_repetition.expected, variant="fineweb2", language="rus"),
+        "rus",
+    ),
+    "madlad": Check(Madlad(), test_madlad.oracle),
+    "nemo_quality": Check(NemoQuality(), test_nemo_quality.oracle),
+    "pii": Check(PII, lambda text: pii_oracle.oracle(text, PII)),
+    "refinedweb_lines": Check(RefinedwebLines(), test_refinedweb_lines.oracle),
+    "repeated_runs": Check(RepeatedRuns(), test_repeated_runs.oracle),
+    "unigram_divergence": Check(UnigramDivergence(min_words=5), test_unigram_divergence.expected),
 }
 DOCS = 100
 SAMPLED = 4
@@ -98,11 +125,11 @@ def texts(request: pytest.FixtureRequest) -> list[str]:
 
 
 def assert_as_the_oracle(name: str, texts: list[str]) -> None:
-    stage, oracle = CHECKS[name]
+    stage, oracle, language = CHECKS[name]
     transform = stage.build()
     for first in range(0, len(texts), DOCS):
         some = texts[first : first + DOCS]
-        for text, row in zip(some, transform(batch([*some])).to_pylist(), strict=True):
+        for text, row in zip(some, transform(batch([*some], language)).to_pylist(), strict=True):
             found = {**row, "lines": lines_of(row["text"])}
             expected = oracle(text)
             assert {key: found[key] for key in expected} == expected, text[:200]

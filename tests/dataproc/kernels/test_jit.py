@@ -67,16 +67,6 @@ def test_next_place_is_taken_when_one_cannot_be_written(monkeypatch: pytest.Monk
     assert candidates(monkeypatch, tmp_path / "file" / "cache") is None
 
 
-def test_without_a_place_kernels_still_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jit, "cache_dir", lambda: None)
-
-    @jit.kernel
-    def double(value: int) -> int:
-        return value * 2
-
-    assert double(21) == 42
-
-
 def test_places_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(jit.config, "CACHE_DIR", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
