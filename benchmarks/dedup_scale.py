@@ -30,7 +30,7 @@ from benchmarks.meter import Meter, StepUsed, read_used
 from benchmarks.plot import Line, exponent, log_log
 from dataproc.config import validate
 from dataproc.engines.local import LocalEngine
-from dataproc.shards import Dataset
+from dataproc.shards import Dataset, library_versions
 from dataproc.storage import Folder
 from jobs.dedup import run_dedup
 from jobs.recipe import Recipe
@@ -110,6 +110,9 @@ def main() -> None:
     options.add_argument("--texts", type=int, default=TEXTS, help="documents to run with texts; 0 for none")
     given = options.parse_args()
     work = given.work.absolute() / code_id()
+    for other in work.parent.glob("*"):
+        if other != work:
+            print(f"{other} is of other code, and not used. Remove it.", flush=True)
     _compile_kernels(work)
     texts = _done(work, given.texts, with_texts=True) if given.texts else None
     runs = [_done(work, documents, with_texts=False) for documents in sorted(given.documents)]
@@ -122,10 +125,11 @@ def main() -> None:
 
 
 def code_id() -> str:
-    """Return a name of all code that a run goes through: figures of other code are not these."""
+    """Return a name of the project's code and of the libraries it leans on: figures of others are not these."""
     project = Path(__file__).parent.parent
     files = sorted(file for folder in CODE for file in (project / folder).rglob("*.py"))
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    libraries = repr(library_versions("numba", "numpy", "pyarrow")).encode()
+    return hashlib.sha256(b"\0".join([libraries, *(file.read_bytes() for file in files)])).hexdigest()[:12]
 
 
 def recipe_of(with_texts: bool) -> Recipe:
@@ -167,9 +171,11 @@ def _done(work: Path, documents: int, *, with_texts: bool) -> Done:
 
 def run_dedup_of(folder: Folder, documents: int, with_texts: bool, steps: Path) -> Done:
     """Make up documents, deduplicate them, and return what it took."""
-    meter = Meter(Console(), steps, resumed=folder.exists(""))
     parts = -(-documents // PART_DOCS)
-    with closing(LocalEngine(WORKERS)) as engine:
+    with (
+        closing(Meter(Console(), steps, resumed=folder.exists(""))) as meter,
+        closing(LocalEngine(WORKERS)) as engine,
+    ):
         run = Run(folder, recipe_of(with_texts), engine, meter, parts)
         made = run.dataset("documents", {"documents": documents, "with_texts": with_texts}, [], parts)
         run.fill(made, DocumentsTask(made, documents, with_texts))
@@ -181,7 +187,7 @@ def run_dedup_of(folder: Folder, documents: int, with_texts: bool, steps: Path) 
             signatures = declare_signatures(run)
             run.fill(signatures, SignaturesTask(signatures, documents, minhash.num_hashes))
         run_dedup(run)
-    meter.take("dedup/end")
+        meter.take("dedup/end")
     return _result(folder, documents, read_used(steps))
 
 

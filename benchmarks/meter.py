@@ -1,7 +1,7 @@
 """What a driver and its workers use, step by step: wall and CPU time, memory of all together, bytes written to disk.
 
 Linux only: read from /proc. Memory is the proportional set size, in which what processes share counts once, sampled
-twice a second; pages of files that are memory-mapped count too. Bytes written are those that reach the disk's cache:
+once a second; pages of files that are memory-mapped count too. Bytes written are those that reach the disk's cache:
 spills, sorted runs, and parts.
 """
 
@@ -21,7 +21,7 @@ from rich.console import Console
 from jobs.events import Event
 from jobs.progress import ProgressDisplay
 
-SAMPLE_S = 0.5
+SAMPLE_S = 1.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -41,7 +41,7 @@ class StepUsed:
 
 
 class Meter(ProgressDisplay):
-    """Shows the steps of a run, and adds what each used to a file of JSON lines as it ends.
+    """Shows the steps of a run, and adds what each used to a file of JSON lines as it ends; samples until it is closed.
 
     `resumed`: the run was cut off before, perhaps in the middle of the step that is now the first.
     """
@@ -52,7 +52,12 @@ class Meter(ProgressDisplay):
         self._resumed = resumed
         self._before = _used()
         self._peak = 0
+        self._closed = threading.Event()
         threading.Thread(target=self._sample, daemon=True).start()
+
+    def close(self) -> None:
+        """Sample no more."""
+        self._closed.set()
 
     def show(self, event: Event) -> None:
         """Take in an event of a step."""
@@ -71,9 +76,8 @@ class Meter(ProgressDisplay):
         self._resumed, self._peak, self._before = False, 0, now
 
     def _sample(self) -> None:
-        while True:
+        while not self._closed.wait(SAMPLE_S):
             self._peak = max(self._peak, _memory())
-            time.sleep(SAMPLE_S)
 
 
 def read_used(path: Path) -> list[StepUsed]:
@@ -82,12 +86,12 @@ def read_used(path: Path) -> list[StepUsed]:
 
 
 def _used() -> tuple[float, float, int]:
-    """Return wall and CPU seconds, and bytes written, of this process and those that it started and that still live."""
+    """Return wall and CPU seconds, and bytes written, of this process and those that it started."""
     cpu_s, written = 0.0, 0
     for process in _processes():
         with contextlib.suppress(OSError):  # it has just ended
             fields = (process / "stat").read_text().rpartition(")")[2].split()
-            cpu_s += (int(fields[11]) + int(fields[12])) / _TICKS
+            cpu_s += sum(map(int, fields[11:15])) / _TICKS  # its own, and of those below it that have ended
             written += int((process / "io").read_text().split("\nwrite_bytes:")[1].split()[0])
     return time.monotonic(), cpu_s, written
 

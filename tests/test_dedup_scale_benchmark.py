@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 import os
 import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
 
@@ -91,7 +96,7 @@ def test_a_run_finds_the_clusters_and_tells_what_it_took(
     assert 0 < done.edges < done.pairs
     assert [step.step for step in done.steps][:3] == ["documents", "signatures", "dedup/round-0/candidates"]
     assert [step.step for step in done.dedup[-2:]] == ["dedup/sources", "dedup/end"]
-    assert all(step.peak_bytes > 10_000_000 for step in done.steps)
+    assert all(step.peak_bytes > 10_000_000 and step.cpu_s >= 0 for step in done.steps)
     assert sum(map(len, done.grouped().values())) == len(done.dedup)
 
 
@@ -198,6 +203,22 @@ def test_the_meter_tells_of_each_step_and_of_what_lies_before_it(tmp_path: Path)
     used = read_used(tmp_path / "steps.jsonl")
     assert [(step.step, step.resumed) for step in used] == [("dedup", False), ("dedup", True), ("dedup", False)]
     assert all(step.wall_s > 0 and step.cpu_s > 0 and step.peak_bytes > 10_000_000 for step in used)
+
+
+def test_the_meter_counts_processes_that_have_ended_until_it_is_closed(tmp_path: Path) -> None:
+    before = threading.active_count()
+    with closing(Meter(Console(quiet=True), tmp_path / "steps.jsonl")) as meter:
+        subprocess.run([sys.executable, "-c", "sum(range(5_000_000))"], check=True)
+        meter.take("work")
+        meter.take("end")
+    work, end = read_used(tmp_path / "steps.jsonl")
+    assert work.cpu_s >= 0.05
+    assert 0 <= end.cpu_s < work.cpu_s
+    for _ in range(50):
+        if threading.active_count() == before:
+            break
+        time.sleep(0.1)
+    assert threading.active_count() == before
 
 
 def test_the_first_step_of_a_resumed_run_was_perhaps_begun_before(tmp_path: Path) -> None:
