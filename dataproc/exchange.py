@@ -30,8 +30,8 @@ from dataproc.errors import SchemaError, ShardError, suggest
 
 TYPES = (pa.bool_(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.string(), pa.binary())
 
-BLOCK_FORMAT = 3
-"""Of blocks; spills that a killed run left in another are not read."""
+BLOCK_FORMAT = 4
+"""Of blocks and spills; those that a killed run left in another are not read."""
 
 PIECE_BYTES = 64 << 20
 """Content a map task holds before it sorts and cuts blocks; also what a reduce task merges in memory at once."""
@@ -181,8 +181,8 @@ def _read(source: Any, schema: pa.Schema, where: str) -> Rows:
         if left < 0 or xxhash.xxh3_64_intdigest(data, size) != checksum:
             got = f"{-left:,} bytes too few" if left < 0 else "another checksum"
             raise ShardError(
-                f"{where} must be as it was written, got {got}. Remove that folder and resume the run: all that is in"
-                " it is made again."
+                f"{where} must be as it was written, got {got}. Remove its folder where it is still there, and resume"
+                " the run: all that is in it is made again."
             )
         yield pa.ipc.read_record_batch(_LZ4.decompress(data, size), schema)
 

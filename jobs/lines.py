@@ -43,6 +43,7 @@ def declare_lines(run: Run) -> Dataset | None:
 def _dataset(run: Run, config: LineDedup, name: str, reads: list[str], parts: int) -> Dataset:
     made_from = {
         "version": 2,
+        "partitions": parts,
         "lines": config.model_dump(mode="json"),
         "seed": run.recipe.seed,
         "dropped_text": run.recipe.documents.dropped_text,

@@ -15,8 +15,11 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+F = TypeVar("F")
 log = logging.getLogger(__name__)
 
 MAX_WAIT = 600.0
@@ -43,12 +46,18 @@ class Turns:
         self._kernels, self._seconds = 0, 0.0  # since the last line
         self._timer: threading.Timer | None = None
 
-    def begin(self, folder: Path | None) -> None:
-        """Wait until no other process that shares the cache `folder` has its turn; for none where there is no cache."""
+    def begin(self, folder: Path | None, look: Callable[[], F | None] = lambda: None) -> F | None:
+        """Wait for a turn among the processes that share the cache `folder`; there is none to wait for without one.
+
+        Returns what `look` finds there meanwhile, which somebody else has compiled: then there is no turn to end.
+        """
         if self._depth == 0 and folder is not None:
-            self._turn = self._wait(folder / "turn.lock")
+            found = self._wait(folder / "turn.lock", look)
+            if found is not None:
+                return found
         with self._guard:
             self._depth += 1
+        return None
 
     def compiling(self, folder: Path | None) -> None:
         """Say that a kernel is compiled in this turn: on the log, unless this process or another has done so."""
@@ -78,9 +87,9 @@ class Turns:
             if self._began is not None:
                 self._seconds += time.perf_counter() - self._began
                 self._began = None
+            self._give_back()
+            if self._kernels > 0:
                 self._tell_when_quiet()
-        _release(self._turn)
-        self._turn = None
 
     def tell(self) -> None:
         """Say on the log what was compiled, if this process has said that it does, and let others say so from now on.
@@ -106,28 +115,40 @@ class Turns:
         self._timer.daemon = True
         self._timer.start()
 
-    def _wait(self, path: Path) -> int | None:
-        """Return the lock of the turn; None where files have none, or another process has kept it for too long."""
+    def _wait(self, path: Path, look: Callable[[], F | None]) -> F | None:
+        """Take the lock of the turn, unless files have none, or others have kept it for too long."""
         until = time.monotonic() + self._patience
         while True:
             try:
-                return _locked(path)
+                self._turn, waiting = _locked(path), False
             except BlockingIOError:
-                if time.monotonic() >= until:
-                    break
+                waiting = True
+            try:
+                found = look()  # it may have come while we waited
+            except BaseException:
+                self._give_back()
+                raise
+            if found is not None:
+                self._give_back()
+            if found is not None or not waiting:
+                return found
+            if time.monotonic() >= until:
+                break
             time.sleep(_POLL)
         if self._patience > 0:  # not again for each kernel
-            log.warning(
-                "Another process has held %s for %.0f s. This one compiles kernels for itself now.",
-                path,
-                self._patience,
-            )
+            message = "Other processes have held %s for %.0f s. This one compiles kernels for itself now."
+            log.warning(message, path, self._patience)
             self._patience = 0.0
         return None
+
+    def _give_back(self) -> None:
+        _release(self._turn)
+        self._turn = None
 
 
 turns = Turns()
 """Those of this process."""
+os.register_at_fork(after_in_child=turns.__init__)  # a child has no turn and tells nothing for its parent
 
 
 def _locked(path: Path) -> int | None:

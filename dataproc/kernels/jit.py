@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -93,18 +93,12 @@ class _Cache(FunctionCache):
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Return the compiled kernel, None to have it compiled: then `save_overload` follows."""
-        found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
+        look = partial(super().load_overload, signature, context)
+        found = look()
         if found is None:
-            turns.begin(self._folder)
-            try:  # it may have come while we waited
-                found = super().load_overload(signature, context)  # type: ignore[no-untyped-call]
-            except BaseException:
-                turns.end()
-                raise
+            found = turns.begin(self._folder, look)
             if found is None:
                 turns.compiling(self._folder)
-            else:
-                turns.end()
         return found
 
     def save_overload(self, signature: Any, compiled: Any) -> None:

@@ -1,4 +1,4 @@
-"""What stage `pii` masks, in plain Python: one place of the text after the other, no hint, no pattern of the stage's.
+"""What stage `pii` masks, in plain Python: one place of the text after the other, without the stage's hints and patterns.
 
 Shared are three registries, which are lists and not rules: lengths of IBANs, country codes, formats of secrets.
 """

@@ -127,7 +127,11 @@ def built(variant: Any) -> Transform:
 
 
 @pytest.mark.parametrize(("variant", "language"), [("paper", "eng"), ("datatrove", "eng"), ("fineweb2", "jpn")])
-@given(text=st.lists(repeating | st.sampled_from([WORDS, "- item\n", "THE of, der\n", "#", "\u2022 "])).map("".join))
+@given(
+    text=st.lists(
+        repeating | st.sampled_from([WORDS, "- item\n", "THE of, der\n", "\u306e\u306b\u5e74 ", "#", "\u2022 "])
+    ).map("".join)
+)
 def test_equals_the_oracle(variant: str, language: str, text: str) -> None:
     expected, row = oracle(text, variant, language), built(variant)(batch([text], language)).to_pylist()[0]
     assert {name: row[name] for name in expected} == expected

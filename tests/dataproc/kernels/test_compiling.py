@@ -4,6 +4,7 @@ import fcntl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,52 @@ def test_a_turn_ends_before_the_next_begins(tmp_path: Path) -> None:
     other.end()
 
 
+def test_one_that_waits_takes_what_comes_meanwhile(tmp_path: Path) -> None:
+    """A process with many kernels to compile takes turn after turn, and others need not wait for its last."""
+    ours, other = Turns(), Turns()
+    ours.begin(tmp_path)
+    looks = iter([None, None, "a kernel"])
+    assert other.begin(tmp_path, lambda: next(looks)) == "a kernel"
+    ours.end()
+    assert ours.begin(tmp_path, lambda: "a kernel") == "a kernel"
+    with open(tmp_path / "turn.lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where one has a turn
+
+    def broken() -> None:
+        raise OSError("a cache that cannot be read")
+
+    with pytest.raises(OSError, match="cannot be read"):
+        other.begin(tmp_path, broken)
+    other.begin(tmp_path)  # or this would wait
+    other.end()
+
+
+def test_it_is_over_also_when_a_turn_that_compiled_nothing_was_in_the_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "QUIET", 0.05)
+    turns = Turns()
+    compile_one(turns, tmp_path)
+    turns.begin(tmp_path)
+    time.sleep(0.2)  # the timer finds a turn
+    turns.end()
+    deadline = time.monotonic() + 10
+    while len(caplog.messages) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert caplog.messages == [FIRST, last(1)]
+
+
+def test_a_forked_child_tells_nothing(tmp_path: Path) -> None:
+    script = (
+        "import os; from pathlib import Path; from dataproc.kernels.compiling import turns\n"
+        f"folder = Path({str(tmp_path)!r}); turns.begin(folder); turns.compiling(folder); turns.end()\n"
+        "child = os.fork()\n"
+        "if child: os.waitpid(child, 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stderr.splitlines() == [FIRST, last(1)]
+
+
 def test_nobody_waits_for_ever(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +184,7 @@ def test_nobody_waits_for_ever(
         ours.begin(tmp_path)
         ours.end()
     assert caplog.messages == [
-        f"Another process has held {tmp_path / 'turn.lock'} for 0 s. This one compiles kernels for itself now."
+        f"Other processes have held {tmp_path / 'turn.lock'} for 0 s. This one compiles kernels for itself now."
     ]
     stopped.end()
     ours.begin(tmp_path)  # turns go on where nobody keeps them
