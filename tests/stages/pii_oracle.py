@@ -1,4 +1,4 @@
-"""What stage `pii` masks, in plain Python: one place of the text after the other, without the stage's patterns and hints.
+"""What stage `pii` masks, in plain Python: one place of a text after the other, no hint, none of the stage's patterns.
 
 Shared are three registries, which are lists and not rules: lengths of IBANs, country codes, formats of secrets.
 """
