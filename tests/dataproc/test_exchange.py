@@ -163,7 +163,7 @@ def test_a_damaged_block_is_an_error_wherever_it_is_damaged(spoil: str, tmp_path
 def test_zeros_and_sizes_beyond_all_memory_are_damage_too(tmp_path: Path) -> None:
     whole = block_of(30)
     for damaged in (bytes(len(whole)), whole + bytes(8), b"\xff" * len(whole), whole[:8] + b"\xff" * 7 + whole[15:]):
-        with pytest.raises(ShardError, match="Remove that folder and resume the run"):
+        with pytest.raises(ShardError, match="Remove its folder where it is still there, and resume the run"):
             exchange(partitions=1).reduce(0, [pa.py_buffer(damaged)], tmp_path)
 
 
