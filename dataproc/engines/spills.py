@@ -7,12 +7,14 @@ length of each block, sorted, so that a reader searches it in place.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
@@ -22,6 +24,7 @@ from dataproc.exchange import Block
 
 _TAIL = struct.Struct("<QQ")
 _ENTRY_BYTES = 3 * 8
+_INDEX_BYTES = 8 << 10  # of the end of a file, read at once: an index of 340 blocks
 
 
 class Numbered(NamedTuple):
@@ -51,24 +54,29 @@ def write_spill(path: Path, blocks: Iterable[Block]) -> None:
 def read_spill(path: Path, partition: int) -> Iterator[pa.Buffer]:
     """Yield the blocks of one partition, in the order in which they were written.
 
-    Raises ShardError for an index that is not as it was written.
+    Just these bytes are read: of an exchange larger than memory, a map would bring whole pages around each block from
+    disk. Raises ShardError for an index that is not as it was written.
     """
-    with pa.memory_map(str(path)) as file:
-        partitions, starts, lengths = np.frombuffer(_index(path, file), np.int64).reshape(3, -1)
+    file = os.open(path, os.O_RDONLY)
+    try:
+        partitions, starts, lengths = _index(path, file)
         for k in range(*np.searchsorted(partitions, [partition, partition + 1])):
-            file.seek(starts[k])
-            yield file.read_buffer(lengths[k])
+            yield pa.py_buffer(os.pread(file, lengths[k], starts[k]))
+    finally:
+        os.close(file)
 
 
-def _index(path: Path, file: pa.MemoryMappedFile) -> pa.Buffer:
-    end = file.size() - _TAIL.size
-    if end >= 0:
-        at, checksum = _TAIL.unpack(file.read_at(_TAIL.size, end))
-        if at <= end and (end - at) % _ENTRY_BYTES == 0:
-            file.seek(at)
-            index = file.read_buffer(end - at)
+def _index(path: Path, file: int) -> npt.NDArray[np.int64]:
+    size = os.fstat(file).st_size
+    first = max(0, size - _INDEX_BYTES)
+    end = os.pread(file, size - first, first)
+    if len(end) >= _TAIL.size:
+        at, checksum = _TAIL.unpack_from(end, len(end) - _TAIL.size)
+        length = size - _TAIL.size - at
+        if length >= 0 and length % _ENTRY_BYTES == 0:
+            index = end[at - first : -_TAIL.size] if at >= first else os.pread(file, length, at)
             if xxhash.xxh3_64_intdigest(index, at) == checksum:
-                return index
+                return np.frombuffer(index, np.int64).reshape(3, -1)
     raise ShardError(
         f"{path} must end as it was written, got another index. Remove it and resume the run: it is made again."
     )

@@ -27,6 +27,14 @@ def test_blocks_come_back_by_partition(tmp_path: Path) -> None:
     ]
 
 
+def test_an_index_of_any_length(tmp_path: Path) -> None:
+    for number in (339, 340, 341, 3_000):
+        blocks = [Block(k % 1_000, pa.py_buffer(b"%d" % k)) for k in range(number)]
+        write_spill(tmp_path / "spill", blocks)
+        for partition in (0, 5, 338, 999):
+            assert blocks_of(tmp_path / "spill", partition) == [b"%d" % k for k in range(partition, number, 1_000)]
+
+
 def test_a_unit_may_give_nothing(tmp_path: Path) -> None:
     write_spill(tmp_path / "spill", [])
     assert blocks_of(tmp_path / "spill", 0) == []
