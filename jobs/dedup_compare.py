@@ -216,7 +216,7 @@ def compare_sample(
     drawn = _rows_at(folder, view, sample.place)
     sets = view.sets(drawn, view.tokenizer())
     worded = np.flatnonzero(np.diff(sets[1]))
-    signatures = np.zeros((drawn.num_rows, view.config.num_hashes), view.dtype)
+    signatures = np.zeros((drawn.num_rows, view.config.num_hashes), view.config.hash_type)
     signatures[worded] = view.signatures(drawn, sets, worded)
     compare = Compare(folder, scope, earlier, view, sample, index_sets(*sets), signatures)
     found = engine.map("dedup audit: compare", compare, parts)

@@ -57,11 +57,6 @@ class View:
         joined = np.concatenate([np.zeros(0, np.uint64), *picked])
         return minhash_signatures(joined, ends, config.num_hashes, config.seed, config.scheme)
 
-    @property
-    def dtype(self) -> npt.DTypeLike:
-        """Return the kind of a hash of a signature."""
-        return "<u4" if self.config.scheme == "affine32" else "<u8"
-
     def tokenizer(self) -> Tokenizer | None:
         """Return what the text has to be cut with, where it is read and shingles are tokens."""
         return self.config.tokenizer.load() if self.source == "text" and self.config.unit == "tokens" else None

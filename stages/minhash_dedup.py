@@ -5,7 +5,7 @@ round, led by the least of the rest. So a band costs a linear number of pairs, h
 Documents of earlier runs lead before all of this run: in round k a band is led by its k-th leader of each earlier run,
 and by its own least only when there is none.
 Sources: Broder 1997; 14 x 8 bands over 5-word shingles: Penedo et al. 2024 (FineWeb), section 3.4. Signatures are
-datasketch 2's on the kernel's shingle hashes.
+datasketch 2's on the kernel's shingle hashes, or fast similarity sketches.
 """
 
 from __future__ import annotations
@@ -95,8 +95,7 @@ def binary_to_lists(column: pa.Array) -> Sets:
 
 def signature_matrix(column: pa.Array, config: MinhashDedup) -> npt.NDArray[Any]:
     """Return signatures without nulls as [N, num_hashes]."""
-    kind = np.dtype("<u4") if config.scheme == "affine32" else np.dtype("<u8")
-    return np.frombuffer(b"".join(column.to_pylist()), kind).reshape(len(column), config.num_hashes)
+    return np.frombuffer(b"".join(column.to_pylist()), config.hash_type).reshape(len(column), config.num_hashes)
 
 
 BANDS = pa.schema(

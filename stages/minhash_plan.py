@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from dataproc.config import Config
@@ -69,8 +70,9 @@ class MinhashDedup(Config):
     the cluster are led again by the best of them, so that a chain a-b-c-d does not drop d for an unlike a."""
     max_rounds: int = Field(8, gt=0)
     """Rounds of leading in a band, and in a cluster with `check_keeper`; members left are counted and reported."""
-    scheme: Literal["affine32", "affine64", "legacy"] = "affine32"
-    """Hash functions, named and drawn as in datasketch 2: of 32 or 64 bits, or modulo 2^61 - 1 as before version 2."""
+    scheme: Literal["affine32", "affine64", "legacy", "fast"] = "affine32"
+    """Hash functions, the first three named and drawn as in datasketch 2: of 32 or 64 bits, or modulo 2^61 - 1 as before
+    version 2. `fast` is no library's: fast similarity sketching, one pass over the shingles for all places."""
     seed: int = Field(1, ge=0, lt=1 << 32)
     """Of the hash functions; 1 is datasketch's default."""
     tokenizer: TokenizerConfig = TokenizerConfig()
@@ -91,6 +93,11 @@ class MinhashDedup(Config):
     def num_hashes(self) -> int:
         """Return the length of a signature."""
         return self.num_bands * self.rows_per_band
+
+    @property
+    def hash_type(self) -> np.dtype[Any]:
+        """Return the type of a hash of a signature."""
+        return np.dtype("<u4" if self.scheme in ("affine32", "fast") else "<u8")
 
     @property
     def sketch(self) -> Literal["shingles", "minhash"]:

@@ -111,16 +111,19 @@ def test_too_many_earlier_runs_are_an_error() -> None:
     assert with_against(recipe_of(), ["run"]).dedup.against == ("run",)
 
 
-@pytest.mark.parametrize("scheme", ["affine64", "legacy"])
-@pytest.mark.parametrize("verification", ["signature", "none"])
-def test_signatures_alone_find_the_clusters_too(verification: str, scheme: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("verification", "scheme", "hash_bytes"), [("signature", "affine64", 8), ("none", "legacy", 8), ("signature", "fast", 4)]
+)
+def test_signatures_alone_find_the_clusters_too(
+    verification: str, scheme: str, hash_bytes: int, tmp_path: Path
+) -> None:
     texts = [near(article(cluster), copy) for cluster in range(3) for copy in range(3)]
     documents = write_crawl(texts, 2, tmp_path / "crawl")
     config = {"verification": verification, "scheme": scheme, "min_jaccard": 0.7}
     found = dedup(tmp_path / "crawl", tmp_path / "run", Inline(), minhash=config)
     assert [found[one.id]["cluster_size"] for one in documents] == [None, None, 3] * 3
     stored = pq.read_table(tmp_path / "run" / "signatures").to_pylist()
-    assert {(row["shingles"], len(row["minhash"])) for row in stored} == {(None, 8 * 112)}
+    assert {(row["shingles"], len(row["minhash"])) for row in stored} == {(None, hash_bytes * 112)}
     evidence = read_evidence(Folder(tmp_path / "run"), documents[0].id, 0)
     assert evidence.keepers == [(documents[2].id, 1, "dedup.minhash")]
     assert evidence.links[-1].b == documents[2].id

@@ -13,8 +13,9 @@ from dataproc.errors import ConfigError
 from dataproc.kernels.minhash import band_keys, minhash_signatures
 from stages.minhash_plan import PLANS, MinhashDedup, candidate_probability
 
-UNION = 100
-"""Elements of a pair's union in the trials, so that any Jaccard in hundredths can be made."""
+UNION = {"affine32": 100, "affine64": 100, "legacy": 100, "fast": 1_000}
+"""Elements of a pair's union in the trials, a multiple of 100, so that any Jaccard in hundredths can be made. Sketches
+draw their elements without replacement in a round, which shows where these are few: pairs meet by the law of large sets."""
 
 
 def plan_of(**values: Any) -> tuple[str, int, int, int]:
@@ -56,12 +57,14 @@ def test_the_curve_of_each_plan(plan: str, at_60: float, at_70: float, at_80: fl
 
 def share_that_meets(jaccard: int, trials: int, config: MinhashDedup, draw: np.random.Generator) -> float:
     """Return the share of random pairs of sets of that Jaccard (in hundredths) that share a band."""
-    left = jaccard + (UNION - jaccard) // 2  # elements of the first set; the shared ones come first in the union
+    union = UNION[config.scheme]
+    shared = union * jaccard // 100  # the shared elements come first in the union
+    left = shared + (union - shared) // 2  # elements of the first set
     met = done = 0
     while done < trials:
-        pairs = min(trials - done, max(1, 20_000_000 // config.num_hashes // 4))
-        unions = draw.integers(0, 2**64, (pairs, UNION), np.uint64)
-        keys = [_keys(one, config) for one in (unions[:, :left], np.hstack([unions[:, :jaccard], unions[:, left:]]))]
+        pairs = min(trials - done, max(1, 20_000_000 // max(config.num_hashes, union) // 4))
+        unions = draw.integers(0, 2**64, (pairs, union), np.uint64)
+        keys = [_keys(one, config) for one in (unions[:, :left], np.hstack([unions[:, :shared], unions[:, left:]]))]
         met += int((keys[0] == keys[1]).any(axis=1).sum())
         done += pairs
     return met / trials
@@ -75,24 +78,33 @@ def _keys(sets: npt.NDArray[np.uint64], config: MinhashDedup) -> npt.NDArray[np.
     return band_keys(signatures, config.num_bands, config.rows_per_band)
 
 
-def test_pairs_meet_as_often_as_theory_says() -> None:
-    config = MinhashDedup()
+@pytest.mark.parametrize("scheme", UNION)
+def test_hashes_are_read_as_they_are_written(scheme: str) -> None:
+    config = validate(MinhashDedup, {"scheme": scheme}, "test")
+    made = minhash_signatures(np.arange(3, dtype=np.uint64), np.array([0, 3]), 2, 1, config.scheme)
+    assert config.hash_type == made.dtype
+
+
+@pytest.mark.parametrize("scheme", ["affine32", "fast"])
+def test_pairs_meet_as_often_as_theory_says(scheme: str) -> None:
+    config = validate(MinhashDedup, {"scheme": scheme}, "test")
     found = share_that_meets(70, 2_000, config, np.random.default_rng(0))
     assert abs(found - candidate_probability(0.7, 14, 8)) < 0.035
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["affine32", "fast"])
 @pytest.mark.parametrize("plan", PLANS)
-def test_pairs_meet_as_often_as_theory_says_for_every_plan(plan: str) -> None:
-    config = validate(MinhashDedup, {"plan": plan}, "test")
+def test_pairs_meet_as_often_as_theory_says_for_every_plan(plan: str, scheme: str) -> None:
+    config = validate(MinhashDedup, {"plan": plan, "scheme": scheme}, "test")
     for jaccard in (50, 60, 70, 80, 90, 95):
         found = share_that_meets(jaccard, 20_000, config, np.random.default_rng(jaccard))
         assert abs(found - candidate_probability(jaccard / 100, config.num_bands, config.rows_per_band)) < 0.02
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["affine32", "affine64", "legacy"])
-def test_every_scheme_meets_as_often_as_theory_says(scheme: str) -> None:
+@pytest.mark.parametrize("scheme", ["affine64", "legacy"])
+def test_the_other_schemes_meet_as_often_as_theory_says(scheme: str) -> None:
     config = validate(MinhashDedup, {"scheme": scheme}, "test")
     for jaccard in (60, 70, 80):
         found = share_that_meets(jaccard, 20_000, config, np.random.default_rng(jaccard))
