@@ -29,7 +29,7 @@ from benchmarks.rules import PEERS, cpu_seconds
 from benchmarks.template_pages import template_pages
 from benchmarks.texts import bench_texts
 from dataproc.errors import ConfigError
-from dataproc.kernels.minhash import minhash_signatures
+from dataproc.kernels.minhash import Scheme, minhash_signatures
 from dataproc.kernels.set_index import all_pairs
 from dataproc.kernels.shingles import shingle_hashes
 from stages.minhash_plan import MinhashDedup, candidate_probability
@@ -150,20 +150,38 @@ def beside(
 
 
 def signatures(texts: pa.Array, theirs: dict[str, float], versions: dict[str, str]) -> Iterator[Figure]:
-    """Yield documents a second: from the text on, and from shingles that are ready."""
-    hashes, offsets = shingle_hashes(texts, PLAN.shingle_size)
+    """Yield documents a second: from the text on, and from shingles that are ready.
+
+    From these, each goal is against what computes the same: datasketch's signatures are those of `affine32`, rensa's
+    are sketches as those of `fast`.
+    """
+    affine32, fast = signature_seconds(texts, "affine32"), signature_seconds(texts, "fast")
     count, size = len(texts), sum(map(len, texts.cast(pa.large_binary()).to_pylist())) / 1e6
-    whole = cpu_seconds(lambda: minhash_signatures(*shingle_hashes(texts, PLAN.shingle_size), PLAN.num_hashes))
-    ready = cpu_seconds(lambda: minhash_signatures(hashes, offsets, PLAN.num_hashes))
-    for name, seconds, peer, what, goal in (
-        ("text to signatures", whole, "datatrove", "text", 100),
-        ("text to signatures", whole, "rensa", "text", 1),
-        ("signatures of ready shingles", ready, "datasketch", "shingles", 10),
-        ("signatures of ready shingles", ready, "rensa", "shingles", 1),
+    text, shingles = "text to signatures", "signatures of ready shingles"
+    for name, seconds, its, goal in (
+        (text, affine32["text"], "datatrove, text", 100),
+        (text, affine32["text"], "rensa, text", 1),
+        (shingles, affine32["shingles"], "datasketch, shingles", 10),
+        (shingles, affine32["shingles"], "rensa, shingles", None),
+        (f"{text}, scheme fast", fast["text"], "rensa, text", 1),
+        (f"{shingles}, scheme fast", fast["shingles"], "datasketch, shingles", 10),
+        (f"{shingles}, scheme fast", fast["shingles"], "rensa, shingles", 1),
     ):
-        its = count / theirs[f"{peer}, {what}"]
-        yield Figure(name, count / seconds, "docs/s", f"{peer} {versions[peer]}", its, goal)
-    yield Figure("text to signatures", size / whole, "MB/s")
+        peer = its.split(",")[0]
+        yield Figure(name, count / seconds, "docs/s", f"{peer} {versions[peer]}", count / theirs[its], goal)
+    yield Figure(text, size / affine32["text"], "MB/s")
+    yield Figure(f"{text}, scheme fast", size / fast["text"], "MB/s")
+
+
+def signature_seconds(texts: pa.Array, scheme: Scheme) -> dict[str, float]:
+    """Return CPU seconds of the signatures of the default plan, from `text` and from `shingles`."""
+    ready = shingle_hashes(texts, PLAN.shingle_size)
+    return {
+        "text": cpu_seconds(
+            lambda: minhash_signatures(*shingle_hashes(texts, PLAN.shingle_size), PLAN.num_hashes, scheme=scheme)
+        ),
+        "shingles": cpu_seconds(lambda: minhash_signatures(*ready, PLAN.num_hashes, scheme=scheme)),
+    }
 
 
 if __name__ == "__main__":
