@@ -71,8 +71,8 @@ class MinhashDedup(Config):
     max_rounds: int = Field(8, gt=0)
     """Rounds of leading in a band, and in a cluster with `check_keeper`; members left are counted and reported."""
     scheme: Literal["affine32", "affine64", "legacy", "fast"] = "affine32"
-    """Hash functions, the first three named and drawn as in datasketch 2: of 32 or 64 bits, or modulo 2^61 - 1 as before
-    version 2. `fast` is no library's: fast similarity sketching, one pass over the shingles for all places."""
+    """Hash functions: the first three as in datasketch 2, of 32 or 64 bits, or modulo 2^61 - 1 as before version 2;
+    `fast` is fast similarity sketching, one pass over the shingles for all hashes, with values that no library has."""
     seed: int = Field(1, ge=0, lt=1 << 32)
     """Of the hash functions; 1 is datasketch's default."""
     tokenizer: TokenizerConfig = TokenizerConfig()

@@ -36,7 +36,7 @@ def minhash_signatures(
 ) -> npt.NDArray[Any]:
     """Return the signatures of the sets hashes[offsets[k]:offsets[k + 1]].
 
-    The result is [N, num_hashes], uint32 for affine32 and fast, uint64 for the other schemes. An empty set has the largest
+    The result is [N, num_hashes], uint32 for affine32 and fast, uint64 for the others. An empty set has the largest
     value in every place, as an empty datasketch MinHash has: leave such rows out of LSH, since all of them would meet
     in every band. About 9 ns per hash at 112 places, NNN with fast.
     """

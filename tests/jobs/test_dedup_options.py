@@ -112,7 +112,8 @@ def test_too_many_earlier_runs_are_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verification", "scheme", "hash_bytes"), [("signature", "affine64", 8), ("none", "legacy", 8), ("signature", "fast", 4)]
+    ("verification", "scheme", "hash_bytes"),
+    [("signature", "affine64", 8), ("none", "legacy", 8), ("signature", "fast", 4)],
 )
 def test_signatures_alone_find_the_clusters_too(
     verification: str, scheme: str, hash_bytes: int, tmp_path: Path

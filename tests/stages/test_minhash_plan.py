@@ -14,8 +14,8 @@ from dataproc.kernels.minhash import band_keys, minhash_signatures
 from stages.minhash_plan import PLANS, MinhashDedup, candidate_probability
 
 UNION = {"affine32": 100, "affine64": 100, "legacy": 100, "fast": 1_000}
-"""Elements of a pair's union in the trials, a multiple of 100, so that any Jaccard in hundredths can be made. Sketches
-draw their elements without replacement in a round, which shows where these are few: pairs meet by the law of large sets."""
+"""Elements of a pair's union in the trials, a multiple of 100, so that any Jaccard in hundredths can be made. Scheme
+`fast` draws them without replacement, which shows where they are few: theory is that of large sets."""
 
 
 def plan_of(**values: Any) -> tuple[str, int, int, int]:
