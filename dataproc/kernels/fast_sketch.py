@@ -66,8 +66,8 @@ def _sketch(
                 least[turn - num_bins] = round_ | number
                 empty -= 1
             turn += 1
-        for place in range(num_bins):
-            out[row, place] = np.uint32(least[place] & _LOW_32)
+        for k in range(num_bins):
+            out[row, k] = np.uint32(least[k] & _LOW_32)
 
 
 @kernel
