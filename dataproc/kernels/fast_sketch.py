@@ -20,7 +20,6 @@ from dataproc.kernels.jit import kernel
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LOW_32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def fast_sketches(
@@ -28,9 +27,10 @@ def fast_sketches(
 ) -> npt.NDArray[np.uint32]:
     """Return the sketches of the sets hashes[offsets[k]:offsets[k + 1]], uint32 [N, num_bins].
 
-    Neither order nor repetitions count. An empty set has 0xFFFFFFFF in every bin. The hash of an element in round i is
-    mix(element ^ mix(seed + (i + 1) * 0x9E3779B97F4A7C15)), modulo 2**64, mix being splitmix64's: its upper half,
-    times num_bins, over 2**32 is the bin, its lower half the number.
+    Elements must be hashes already, as all of ours are; neither their order nor repetitions count. An empty set has
+    0xFFFFFFFF in every bin. Modulo 2**64, the key of round i is the number i of splitmix64 with that seed, and
+    m = (element ^ key) * 0xBF58476D1CE4E5B9, h = (m ^ m >> 32) * 0x94D049BB133111EB is the hash of an element: its
+    upper half, times num_bins, over 2**32 is the bin, its lower half the number.
     """
     out = np.full((len(offsets) - 1, num_bins), 0xFFFFFFFF, np.uint32)
     _sketch(frozen(hashes), frozen(offsets), np.uint64(seed), out)
@@ -46,23 +46,32 @@ def _sketch(
     least = np.empty(num_bins, np.uint64)  # round << 32 | number: an earlier round is less than any later one
     for row in range(out.shape[0]):
         elements = hashes[offsets[row] : offsets[row + 1]]
+        if len(elements) == 0:
+            continue
         least[:] = _EMPTY
-        empty = num_bins if len(elements) > 0 else 0
-        turn = 0
+        key = _key(seed, 0)
+        for element in elements:  # most of the work, so without the count of bins
+            hashed = _hash(element, key)
+            place = (hashed >> _32) * count >> _32
+            least[place] = min(least[place], hashed & _LOW_32)
+        empty = 0
+        for k in range(num_bins):
+            empty += least[k] == _EMPTY
+        turn = 1
         while empty > 0:
-            key = _mix(seed + np.uint64(turn + 1) * _GOLDEN)
+            key = _key(seed, turn)
             round_ = np.uint64(turn) << _32
             if turn < num_bins:
                 for element in elements:
-                    mixed = _mix(element ^ key)
-                    place = (mixed >> _32) * count >> _32
+                    hashed = _hash(element, key)
+                    place = (hashed >> _32) * count >> _32
                     held = least[place]
                     empty -= held == _EMPTY
-                    least[place] = min(held, round_ | mixed & _LOW_32)
+                    least[place] = min(held, round_ | hashed & _LOW_32)
             elif least[turn - num_bins] == _EMPTY:
                 number = _LOW_32
                 for element in elements:
-                    number = min(number, _mix(element ^ key) & _LOW_32)
+                    number = min(number, _hash(element, key) & _LOW_32)
                 least[turn - num_bins] = round_ | number
                 empty -= 1
             turn += 1
@@ -71,8 +80,20 @@ def _sketch(
 
 
 @kernel
-def _mix(value: np.uint64) -> np.uint64:
-    """Return a hash in which every bit depends on every bit: the finalizer of splitmix64 (Steele, Lea, Flood 2014)."""
+def _hash(element: np.uint64, key: np.uint64) -> np.uint64:
+    """Return the hash of an element in a round.
+
+    A finalizer without its ends: what comes in is mixed already, and the lower bits of what comes out decide nothing.
+    For elements drawn evenly, bin and number are even and independent, since each step is one to one.
+    """
+    mixed = (element ^ key) * np.uint64(0xBF58476D1CE4E5B9)
+    return (mixed ^ mixed >> _32) * np.uint64(0x94D049BB133111EB)
+
+
+@kernel
+def _key(seed: np.uint64, turn: int) -> np.uint64:
+    """Return a number of the generator splitmix64 (Steele, Lea, Flood 2014, https://doi.org/10.1145/2660193.2660195)."""
+    value = seed + np.uint64(turn + 1) * np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ value >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ value >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return value ^ value >> np.uint64(31)

@@ -38,7 +38,7 @@ def minhash_signatures(
 
     The result is [N, num_hashes], uint32 for affine32 and fast, uint64 for the others. An empty set has the largest
     value in every place, as an empty datasketch MinHash has: leave such rows out of LSH, since all of them would meet
-    in every band. About 9 ns per hash at 112 places, NNN with fast.
+    in every band. About 10 ns per hash at 112 places, from some 200 hashes on 2 with fast.
     """
     if scheme == "fast":
         return fast_sketches(hashes, offsets, num_hashes, seed)
