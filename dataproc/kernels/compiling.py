@@ -148,7 +148,9 @@ class Turns:
 
 turns = Turns()
 """Those of this process."""
-os.register_at_fork(after_in_child=lambda: Turns.__init__(turns))  # a child has no turn and tells nothing for its parent
+os.register_at_fork(
+    after_in_child=lambda: Turns.__init__(turns)
+)  # a child has no turn and tells nothing for its parent
 
 
 def _locked(path: Path) -> int | None:
