@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,9 @@ from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe
 
 SHOWN_FAILURES = 5
+
+TOGETHER, MIN_SPLITS = 8, 256
+"""Units that an exchange splits in one task, where at least so many tasks are left: each has a block a partition."""
 
 MAX_PARTITIONS = 4096
 """Blocks of an exchange grow with parts times partitions. A partition may be of any size: it is sorted on disk."""
@@ -91,7 +94,7 @@ class Run:
         if len(done) < spec.num_partitions:
             name = f"{dataset.name.replace('/', '-')}-{dataset.fingerprint}-{BLOCK_FORMAT}"
             scratch = self.folder.scratch(f"exchange/{name}")
-            outcomes = self.engine.exchange(spec, units, str(scratch), frozenset(done))
+            outcomes = self.engine.exchange(*together(spec, units), str(scratch), frozenset(done))
             self._collect(dataset.name, len(done), spec.num_partitions - len(done), outcomes)
             shutil.rmtree(scratch, ignore_errors=True)  # else a run needs the disk of all its exchanges together
         else:
@@ -145,6 +148,31 @@ def _name_of(unit: Any) -> Any:
     """Return the part number of a unit, or the unit where that is one; a split has both, and its number comes first."""
     unit = unit[0] if isinstance(unit, tuple) else unit
     return getattr(unit, "part", unit)
+
+
+@dataclass(frozen=True)
+class Together:
+    """The map side of an exchange for several units at once."""
+
+    source: Callable[[Any], Rows]
+
+    def __call__(self, units: Sequence[Any]) -> Rows:
+        """Yield the rows of the units, one after another."""
+        for unit in units:
+            yield from self.source(unit)
+
+
+def together(spec: Exchange, units: Sequence[Any]) -> tuple[Exchange, Sequence[Any]]:
+    """Return the exchange with several units to a task, when there are many; the result has the same bytes.
+
+    Units and partitions both grow with a crawl, blocks with their product, and a block has its price however small.
+    Example: 2,000 units become 286 tasks of 7 units, 500 stay as they are.
+    """
+    size = min(TOGETHER, len(units) // MIN_SPLITS)
+    if size < 2:
+        return spec, units
+    groups = [tuple(units[first : first + size]) for first in range(0, len(units), size)]
+    return replace(spec, source=Together(spec.source)), groups
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataproc.engines.local import LocalEngine
+from dataproc.exchange import Exchange
 from dataproc.storage import Folder
 from jobs import dedup_rows
 from jobs.dedup_evidence import read_evidence
-from jobs.run import num_partitions
+from jobs.run import num_partitions, together
 from tests.jobs.dedup_runs import Document, Inline, article, crawl_of, dedup, near
 
 
@@ -83,6 +85,38 @@ def test_partitions_do_not_show(tmp_path: Path, engine: Inline, partition_bytes:
     partitions = len(list((tmp_path / "many" / "dedup" / "exact_groups").glob("part-*")))
     assert partitions in {2_000: range(20, 40), 10_000: range(4, 8), 30_000: range(2, 4)}[partition_bytes]
     assert len(list((tmp_path / "many" / "dedup" / "round-0" / "edges").glob("part-*"))) == min(partitions, 4)
+
+
+def test_units_that_are_split_together_do_not_show(
+    tmp_path: Path, engine: Inline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crawl_of(planted(), 7, tmp_path / "crawl")
+    expected = dedup(tmp_path / "crawl", tmp_path / "alone", engine, partition_bytes=1 << 12)
+    engine.ran.clear()
+    monkeypatch.setattr("jobs.run.MIN_SPLITS", 2)
+    assert dedup(tmp_path / "crawl", tmp_path / "together", engine, partition_bytes=1 << 12) == expected
+    for part in range(7):
+        name = f"dedup/part-{part:08d}.parquet"
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "together" / name).read_bytes()
+
+
+def test_many_units_are_split_together() -> None:
+    spec = Exchange(
+        name="numbers",
+        source=lambda unit: iter([pa.RecordBatch.from_pydict({"at": pa.array([unit], pa.int32())})]),
+        schema=pa.schema([("at", pa.int32())]),
+        partition="at",
+        sort_by=("at",),
+        num_partitions=9000,
+        reduce_fn=iter,
+        sink=lambda partition, rows: None,
+    )
+    assert together(spec, range(511)) == (spec, range(511))
+    for count, size in ((512, 2), (2000, 7), (2049, 8), (9000, 8)):
+        joined, groups = together(spec, range(count))
+        assert [len(group) for group in groups[:-1]] == [size] * (len(groups) - 1)
+        assert [unit for group in groups for unit in group] == list(range(count))
+    assert [batch["at"].to_pylist() for batch in joined.source((3, 1))] == [[3], [1]]
 
 
 def test_edges_may_be_contracted_a_few_at_a_time(
