@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MAX_WAIT = 600.0
 """Seconds that a process waits for the turn of another, which may have been stopped; then it compiles for itself."""
+SHORT = 1.0
+"""Seconds of compiling that are not worth a word; 0 tells of all."""
 QUIET = 5.0
 """Seconds without compiling after which it is over, for a process that has no units to tell behind."""
 _POLL = 0.05  # seconds between two looks at a turn
@@ -42,6 +44,8 @@ class Turns:
         self._depth = 0
         self._began: float | None = None  # compiling, in this turn
         self._ending: str | None = None  # of the last line; None while this process does not tell
+        self._said = False  # the first line
+        self._first: threading.Timer | None = None
         self._teller: int | None = None  # the lock, held from the first line on the log to the last
         self._kernels, self._seconds = 0, 0.0  # since the last line
         self._timer: threading.Timer | None = None
@@ -73,10 +77,10 @@ class Turns:
             atexit.register(self.tell)
             if folder is not None:
                 self._ending = "; later runs find them"
-                log.warning("Compiling kernels, once on this machine ...")
+                self._say_first("Compiling kernels, once on this machine ...")
             else:
                 self._ending = "; no folder to keep them can be written, set NUMBA_CACHE_DIR to one that can"
-                log.warning("Compiling kernels, for this process alone ...")
+                self._say_first("Compiling kernels, for this process alone ...")
 
     def end(self) -> None:
         """Give the turn back."""
@@ -101,12 +105,29 @@ class Turns:
                 return  # in another thread; the end of that turn comes back to it
             if self._timer is not None:
                 self._timer.cancel()
-            if self._ending is not None:
+            if self._first is not None:
+                self._first.cancel()
+            if self._said:
                 log.warning("Compiled kernels in %.0f s, %d of them%s.", self._seconds, self._kernels, self._ending)
+            if self._ending is not None:
                 _release(self._teller)
                 atexit.unregister(self.tell)
-            self._ending = self._teller = self._timer = None
-            self._kernels, self._seconds = 0, 0.0
+            self._ending = self._teller = self._first = self._timer = None
+            self._said, self._kernels, self._seconds = False, 0, 0.0
+
+    def _say_first(self, message: str) -> None:
+        if SHORT > 0:
+            self._first = threading.Timer(SHORT, self._say, [message])
+            self._first.daemon = True
+            self._first.start()
+        else:
+            self._say(message)
+
+    def _say(self, message: str) -> None:
+        with self._guard:
+            if self._ending is not None:
+                self._said = True
+                log.warning(message)
 
     def _tell_when_quiet(self) -> None:
         if self._timer is not None:

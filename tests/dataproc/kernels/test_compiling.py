@@ -24,9 +24,10 @@ def last(kernels: int) -> str:
 
 
 @pytest.fixture(autouse=True)
-def nothing_to_tell() -> None:
-    """What tests before these have compiled is not told within them."""
+def everything_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for what tests before these have compiled."""
     compiling.turns.tell()
+    monkeypatch.setattr(compiling, "SHORT", 0)
 
 
 def compile_one(turns: Turns, folder: Path | None) -> None:
@@ -77,6 +78,25 @@ def test_it_is_over_when_nothing_was_compiled_for_a_while(
     compile_one(other, tmp_path)
     other.tell()
     assert caplog.messages[2:] == [FIRST, last(1)]  # the lock was free
+
+
+def test_what_takes_a_moment_is_not_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "SHORT", 0.1)
+    turns = Turns()
+    compile_one(turns, tmp_path)
+    turns.tell()
+    time.sleep(0.2)
+    assert caplog.messages == []
+    turns.begin(tmp_path)
+    turns.compiling(tmp_path)
+    deadline = time.monotonic() + 10
+    while not caplog.messages and time.monotonic() < deadline:
+        time.sleep(0.01)
+    turns.end()
+    turns.tell()
+    assert caplog.messages == [FIRST, last(1)]
 
 
 def test_nothing_is_over_within_a_turn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -169,7 +189,8 @@ def test_it_is_over_also_when_a_turn_that_compiled_nothing_was_in_the_way(
 
 def test_a_forked_child_tells_nothing(tmp_path: Path) -> None:
     script = (
-        "import os; from pathlib import Path; from dataproc.kernels.compiling import turns\n"
+        "import os; from pathlib import Path; from dataproc.kernels import compiling\n"
+        "compiling.SHORT = 0; turns = compiling.turns\n"
         f"folder = Path({str(tmp_path)!r}); turns.begin(folder); turns.compiling(folder); turns.end()\n"
         "child = os.fork()\n"
         "if child: os.waitpid(child, 0)\n"
